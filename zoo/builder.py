@@ -1,0 +1,331 @@
+"""What all builders share, described and handled once: arguments, input, head, activation, weights.
+
+A family gives a backbone and a head (`zoo.registry.register`); this file makes the function of them that users call,
+with the arguments of keras.applications in that order and with that meaning.
+"""
+
+import functools
+import inspect
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Mapping
+from os import PathLike
+from typing import Any, Literal, get_args, get_origin
+
+import keras
+from keras import layers
+
+from zoo import registry
+from zoo.layers import full_precision, global_pooling
+from zoo.registry import Entry, keyword_parameters
+
+# Enough for graphs ten times as deep as that of resnet1202, the deepest one here.
+DEEP_GRAPH_RECURSION_LIMIT = 20_000
+
+_SHARED_ARGUMENTS = """\
+include_top: Whether the classifier head is built.
+weights: None for random weights, or the path of what `zoo.weights.save` wrote.
+input_tensor: Keras tensor (batch, ...) to build on, such as the output of other layers; None for a new input.
+input_shape: Shape of the input without the batch, channels last, e.g. {input_shape}. None stands for that shape;
+    without the head for any height and width. Sizes may be None wherever the head allows it.
+pooling: What stands behind the last feature map without the head: None, "avg" or "max" over all positions. With
+    the head it has no effect, as in keras.applications.
+classes: Number of classes.
+classifier_activation: Activation on the logits, e.g. "softmax" or "sigmoid"; None gives the logits.
+name: Name of the model."""
+
+_DOCSTRING = """\
+{summary}.
+
+{paper_title} ({paper_year}), {paper_url}. {num_params:,} parameters and {num_macs:,} multiply-accumulates at
+{input_shape} with {classes} classes. Trained from scratch, it expects values from {low:g} to {high:g}.
+
+Args:
+{arguments}
+
+Returns:
+    A functional `keras.Model` with the endpoints {endpoints}.
+
+Raises:
+    ValueError: The input is smaller than {min_size}x{min_size}, or an argument has an illegal value.
+    TypeError: An argument is not known.
+
+Example:
+    >>> import zoo
+    >>> zoo.models.{name}(include_top=False, pooling="avg").name
+    '{name}'
+"""
+
+
+def create_model(
+    model: str,
+    /,
+    *,
+    weights: str | PathLike | None = None,
+    classes: int | None = None,
+    input_shape: tuple[int | None, ...] | None = None,
+    include_top: bool = True,
+    pooling: Literal["avg", "max"] | None = None,
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
+    input_tensor: keras.KerasTensor | None = None,
+    name: str | None = None,
+    **knobs: Any,
+) -> keras.Model:
+    """Build a registered model; `zoo.models.<model>` is the same builder.
+
+    Args:
+        model: A registered name; `zoo.list_models()` lists them.
+        weights: None for random weights, or the path of what `zoo.weights.save` wrote.
+        classes: Number of classes; None for the card's.
+        input_shape: Shape of the input without the batch, channels last; None for the card's, and without the head
+            for any height and width. Sizes may be None wherever the head allows it.
+        include_top: Whether the classifier head is built.
+        pooling: What stands behind the last feature map without the head: None, "avg" or "max" over all positions.
+        classifier_activation: Activation on the logits; None gives the logits.
+        input_tensor: Keras tensor to build on; None for a new input.
+        name: Name of the Keras model; None for the registered name.
+        **knobs: The family's own arguments; `help(zoo.models.<model>)` describes them.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        ValueError: There is no such model (close matches are listed), the input is too small (the smallest legal
+            size is given), or an argument has an illegal value.
+        TypeError: A knob is not known (the known ones are listed).
+
+    Example:
+        >>> import zoo
+        >>> zoo.create_model("resnet50", classes=10, input_shape=(64, 64, 3)).output_shape
+        (None, 10)
+    """
+    entry = registry.entry(model)
+    if classes is None:
+        classes = entry.card.classes
+    return _build(
+        entry, include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, name, **knobs
+    )
+
+
+@functools.cache
+def builder(name: str) -> Callable[..., keras.Model]:
+    """The builder function of a registered model, with its own signature and docstring."""
+    entry = registry.entry(name)
+    signature = _signature(entry)
+
+    def build(*args: Any, **kwargs: Any) -> keras.Model:
+        bound = _bind(signature, args, kwargs, name)
+        return _build(entry, **bound)
+
+    build.__name__ = build.__qualname__ = name
+    build.__module__ = "zoo.models"
+    build.__signature__ = signature  # type: ignore[attr-defined]
+    build.__doc__ = _docstring(entry)
+    return build
+
+
+def _build(
+    entry: Entry,
+    include_top: bool,
+    weights: str | PathLike | None,
+    input_tensor: keras.KerasTensor | None,
+    input_shape: tuple[int | None, ...] | None,
+    pooling: str | None,
+    classes: int,
+    classifier_activation: str | Callable[..., Any] | None,
+    name: str | None,
+    **knobs: Any,
+) -> keras.Model:
+    card = entry.card
+    check_knobs(card.name, knobs)
+    keywords = {**entry.row, **knobs}
+    if pooling not in (None, "avg", "max"):
+        raise ValueError(f'pooling must be None, "avg" or "max". Received: pooling={pooling!r}')
+    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
+        raise ValueError(f"classes must be a whole number, at least 1. Received: classes={classes!r}")
+    activation = keras.activations.get(classifier_activation)
+    load = _weights_loader(entry, weights)
+    x = inputs = _input(entry, input_tensor, input_shape, include_top)
+    x = entry.backbone(x, **_taken(entry.backbone, keywords))
+    if include_top:
+        x = entry.head(x, classes, **_taken(entry.head, keywords))
+        if classifier_activation is not None:
+            x = layers.Activation(activation, dtype=full_precision(), name="predictions")(x)
+    elif pooling:
+        x = global_pooling(x, pooling)
+    sources = inputs if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
+    model = _functional(sources, x, name or card.name)
+    load(model)
+    return model
+
+
+def _functional(inputs: Any, outputs: keras.KerasTensor, name: str) -> keras.Model:
+    """A functional model. Keras walks the graph by recursion, which a thousand layers take past Python's limit.
+
+    The limit stays raised then: cloning and saving the model walk its graph again.
+    """
+    try:
+        return keras.Model(inputs, outputs, name=name)
+    except RecursionError:
+        sys.setrecursionlimit(max(DEEP_GRAPH_RECURSION_LIMIT, sys.getrecursionlimit()))
+        return keras.Model(inputs, outputs, name=name)
+
+
+def _input(
+    entry: Entry,
+    input_tensor: keras.KerasTensor | None,
+    input_shape: tuple[int | None, ...] | None,
+    include_top: bool,
+) -> keras.KerasTensor:
+    """The tensor that the backbone starts from, its shape checked."""
+    card = entry.card
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError(
+            "The zoo's networks have their channels last. Received: keras.config.image_data_format() == "
+            f'{keras.config.image_data_format()!r}. Call keras.config.set_image_data_format("channels_last").'
+        )
+    if input_tensor is not None:
+        if not isinstance(input_tensor, keras.KerasTensor):
+            raise ValueError(f"input_tensor must be a Keras tensor. Received: {type(input_tensor).__name__}")
+        shape = tuple(input_tensor.shape[1:])
+        if input_shape is not None and tuple(input_shape) != shape:
+            raise ValueError(f"input_shape={tuple(input_shape)} and input_tensor of shape {shape} do not agree.")
+    elif input_shape is not None:
+        shape = tuple(input_shape)
+    elif include_top:
+        shape = card.input_shape
+    else:
+        shape = (None,) * (len(card.input_shape) - 1) + card.input_shape[-1:]
+    if len(shape) != len(card.input_shape):
+        raise ValueError(f"{card.name} takes inputs of {len(card.input_shape)} axes, e.g. {card.input_shape}. "
+                         f"Received: {shape}")  # fmt: skip
+    *sizes, channels = shape
+    if not isinstance(channels, int) or channels < 1:
+        raise ValueError(f"The number of channels must be given, at least 1. Received: input_shape={shape}")
+    if any(size is not None and size < card.min_size for size in sizes):
+        smallest = (card.min_size,) * len(sizes) + (channels,)
+        raise ValueError(f"{card.name} needs an input of at least {smallest}. Received: {shape}")
+    return keras.Input(shape) if input_tensor is None else input_tensor
+
+
+def _weights_loader(entry: Entry, weights: str | PathLike | None) -> Callable[[keras.Model], None]:
+    """A function that fills a model with the weights that were asked for; they are looked up at once."""
+    if weights is None:
+        return lambda model: None
+    from zoo.weights import load, open_weights
+
+    tags = ", ".join(entry.card.weights) or "none"
+    try:
+        stored = open_weights(weights)
+    except FileNotFoundError:
+        raise ValueError(
+            f"{entry.card.name} has no weights {str(weights)!r}. Published weights: {tags}. "
+            "Otherwise give the path of what zoo.weights.save wrote, or None for random weights."
+        ) from None
+    return lambda model: load(model, stored)
+
+
+def check_knobs(model: str, knobs: Mapping[str, Any]) -> None:
+    """Refuse knobs that a model does not have, and values outside of the listed choices.
+
+    Args:
+        model: A registered name.
+        knobs: Arguments of the model's family, by name.
+
+    Raises:
+        TypeError: A knob is not known; the known ones are listed.
+        ValueError: There is no such model, or a value is none of a knob's choices.
+    """
+    entry = registry.entry(model)
+    known = _knobs(entry)
+    if unknown := [key for key in knobs if key not in known]:
+        raise TypeError(
+            f"{entry.card.name} has no argument {', '.join(map(repr, unknown))}. "
+            f"Its knobs: {', '.join(known) or 'none'}. All builders take: {', '.join(_shared_parameters(entry))}."
+        )
+    for key, value in knobs.items():
+        annotation = known[key].annotation
+        if get_origin(annotation) is Literal and value not in get_args(annotation):
+            legal = " or ".join(repr(choice) for choice in get_args(annotation))
+            raise ValueError(f"{key} must be {legal}. Received: {key}={value!r}")
+
+
+def _knobs(entry: Entry) -> dict[str, inspect.Parameter]:
+    """The keywords of backbone and head that users may set, with the default that they have in this variant."""
+    keywords = {**keyword_parameters(entry.backbone), **keyword_parameters(entry.head)}
+    return {
+        key: parameter.replace(default=entry.row.get(key, parameter.default))
+        for key, parameter in keywords.items()
+        if parameter.default is not inspect.Parameter.empty
+    }
+
+
+def _taken(function: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Those of `values` that the function has a keyword for."""
+    return {key: value for key, value in values.items() if key in keyword_parameters(function)}
+
+
+def _shared_parameters(entry: Entry) -> dict[str, inspect.Parameter]:
+    """The arguments that all builders take, in the order of keras.applications."""
+    defaults = {
+        "include_top": True,
+        "weights": None,
+        "input_tensor": None,
+        "input_shape": None,
+        "pooling": None,
+        "classes": entry.card.classes,
+        "classifier_activation": "softmax",
+        "name": None,
+    }
+    declared = inspect.signature(_build).parameters
+    return {key: declared[key].replace(default=default) for key, default in defaults.items()}
+
+
+def _signature(entry: Entry) -> inspect.Signature:
+    parameters = [*_shared_parameters(entry).values(), *_knobs(entry).values()]
+    return inspect.Signature(parameters, return_annotation=keras.Model)
+
+
+def _bind(signature: inspect.Signature, args: tuple, kwargs: dict[str, Any], name: str) -> dict[str, Any]:
+    """The arguments of a call by name; unknown keywords are passed on, for `check_knobs` to refuse."""
+    known = {key: value for key, value in kwargs.items() if key in signature.parameters}
+    try:
+        bound = signature.bind(*args, **known)
+    except TypeError as error:
+        raise TypeError(f"{name}(): {error}") from None
+    bound.apply_defaults()
+    return {**bound.arguments, **kwargs}
+
+
+def _docstring(entry: Entry) -> str:
+    card = entry.card
+    described = {**_described(entry.backbone), **_described(entry.head)}
+    arguments = _SHARED_ARGUMENTS.format(input_shape=card.input_shape) + "".join(
+        f"\n{key}: {described[key]}" for key in _knobs(entry)
+    )
+    return _DOCSTRING.format(
+        summary=card.summary,
+        paper_title=card.paper.title,
+        paper_year=card.paper.year,
+        paper_url=card.paper.url,
+        num_params=card.num_params,
+        num_macs=card.num_macs,
+        input_shape=card.input_shape,
+        classes=card.classes,
+        low=card.value_range[0],
+        high=card.value_range[1],
+        arguments=textwrap.indent(arguments, "    "),
+        endpoints=", ".join(f"`{name}`" for name in card.endpoints),
+        min_size=card.min_size,
+        name=card.name,
+    )
+
+
+def _described(function: Callable[..., Any]) -> dict[str, str]:
+    """What the "Args:" section of a docstring says of each argument."""
+    section = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", inspect.getdoc(function) or "", re.DOTALL | re.MULTILINE)
+    if section is None:
+        return {}
+    items = re.findall(r"^(\w+): (.*(?:\n(?: .*)?$)*)", textwrap.dedent(section[1]), re.MULTILINE)
+    return {key: text.rstrip() for key, text in items}

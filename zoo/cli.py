@@ -1,0 +1,355 @@
+"""The command `zoo`. What it does lives elsewhere; here are its options and what it prints.
+
+Other packages add subcommands through the entry-point group `zoo.commands`: each entry point is a function that takes
+the subparsers and adds a parser with `set_defaults(run=…)`, where `run` takes the parsed arguments.
+
+TensorFlow is imported after the arguments are parsed, so that help and refusals come at once.
+"""
+
+import argparse
+import ast
+import contextlib
+import importlib.metadata
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    import rich.table
+
+    from zoo.registry import Card
+
+Command = Callable[[argparse.Namespace], None]
+
+BAD_INPUT = 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, 2 for bad input, 130 after an interrupt.
+
+    Args:
+        argv: Arguments without the program's name; None for those of the process.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        with _quiet():
+            _start_tensorflow()
+        arguments.run(arguments)
+    except (ValueError, TypeError, OSError) as error:
+        if arguments.traceback:
+            raise
+        print(f"zoo {arguments.command}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="zoo", description="Convolutional networks for Keras 3: list, train, evaluate, predict.")
+    parser.add_argument("--traceback", action="store_true", help="show the whole traceback of an error")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    for add in (_add_list, _add_info, _add_train, _add_evaluate, _add_predict, _add_report):
+        add(commands)
+    for entry_point in importlib.metadata.entry_points(group="zoo.commands"):
+        entry_point.load()(commands)
+    return parser
+
+
+def _add_list(commands: Any) -> None:
+    parser = commands.add_parser("list", help="list the registered models")
+    parser.add_argument("pattern", nargs="?", default="*", help="shell pattern on the name (default: all)")
+    parser.add_argument("--modality", help="only image, audio, text, board or signal (default: all)")
+    parser.add_argument("--family", help="only this family, such as resnet (default: all)")
+    parser.add_argument("--weights", action="store_true", help="only models with published weights")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--names", action="store_true", help="print names alone, one a line")
+    form.add_argument("--markdown", action="store_true", help="print the table of the README")
+    parser.set_defaults(run=_list)
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    import zoo
+
+    names = zoo.list_models(
+        arguments.pattern,
+        modality=arguments.modality,
+        family=arguments.family,
+        weights=True if arguments.weights else None,
+    )
+    if arguments.names:
+        print("\n".join(names))
+    elif arguments.markdown:
+        print(markdown_table([zoo.model_card(name) for name in names]))
+    else:
+        rows = [_row(zoo.model_card(name)) for name in names]
+        _print(_table(_HEADER, rows, right=(1, 2, 3, 4), title=f"{len(names)} models"))
+
+
+_HEADER = ("name", "year", "parameters", "multiply-accumulates", "top-1 %", "measured on", "endpoints")
+
+
+def _row(card: "Card") -> list[str]:
+    best = card.results[0] if card.results else None
+    return [
+        card.name,
+        str(card.paper.year),
+        f"{card.num_params:,}",
+        f"{card.num_macs:,}",
+        f"{best.top1:g}" if best else "",
+        f"{best.dataset}, {best.protocol} ({best.source})" if best else "",
+        " ".join(card.endpoints),
+    ]
+
+
+def markdown_table(cards: "Sequence[Card]") -> str:
+    """The README's table of models: one row for each card, accuracy as published."""
+    lines = [_HEADER, ["---", "---", "---:", "---:", "---:", "---", "---"], *(_row(card) for card in cards)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _add_info(commands: Any) -> None:
+    parser = commands.add_parser("info", help="show a model: card, endpoints, layers")
+    parser.add_argument("model", help="registered name")
+    parser.add_argument("--image-size", type=_size, metavar="H[xW]", help="input size in pixels (default: the card's)")
+    parser.add_argument(
+        "--layers", action=argparse.BooleanOptionalAction, default=True, help="print the table of layers (default: yes)"
+    )
+    parser.set_defaults(run=_info)
+
+
+def _info(arguments: argparse.Namespace) -> None:
+    import zoo
+    from zoo.graph import layer_table
+
+    card = zoo.model_card(arguments.model)
+    shape = (*arguments.image_size, card.input_shape[-1]) if arguments.image_size else card.input_shape
+    model = zoo.create_model(card.name, input_shape=shape)
+    rows = layer_table(model)
+    facts = [
+        ("family", f"{card.family} ({card.modality})"),
+        ("paper", f"{card.paper.title} ({card.paper.year}), {card.paper.url}"),
+        ("input", f"{_shape(shape)}, values {card.value_range[0]:g} to {card.value_range[1]:g}, "
+                  f"smallest size {card.min_size}"),
+        ("parameters", f"{zoo.count_params(model)[0]:,} trainable, {zoo.count_params(model)[1]:,} other"),
+        ("multiply-accumulates", f"{sum(row.macs for row in rows):,} in {len(rows):,} layers"),
+        *(
+            (f"published on {result.dataset}", f"top-1 {result.top1:g} %"
+             + (f", top-5 {result.top5:g} %" if result.top5 else "") + f"; {result.protocol} ({result.source})")
+            for result in card.results
+        ),
+        ("weights", ", ".join(card.weights) or "none published here"),
+    ]  # fmt: skip
+    if card.note:
+        facts.append(("note", card.note))
+    _print(_table(None, facts, title=f"{card.name}: {card.summary}"))
+    shapes = {row.name: row.output_shape[1:] for row in rows}
+    fields = {name: zoo.receptive_field(model, name) for name in zoo.endpoints(model)}
+    endpoints = [
+        (name, _shape(shapes[name]), _shape(field.size), _shape(field.stride)) for name, field in fields.items()
+    ]
+    _print(_table(("endpoint", "shape", "receptive field", "stride"), endpoints, right=(1, 2, 3)))
+    if arguments.layers:
+        lines = [(row.name, row.kind, _shape(row.output_shape[1:]), f"{row.params:,}", f"{row.macs:,}") for row in rows]
+        header = ("layer", "kind", "output", "parameters", "multiply-accumulates")
+        _print(_table(header, lines, right=(2, 3, 4)))
+
+
+def _shape(sizes: Sequence[int] | None) -> str:
+    return "whole input" if sizes is None else "×".join(map(str, sizes))
+
+
+def _add_train(commands: Any) -> None:
+    parser = commands.add_parser("train", help="train a model, evaluate it, write a run folder with a report")
+    add, none = parser.add_argument, argparse.SUPPRESS
+    add("model", help="registered name")
+    add("--data", default=none, help="digits, tfds:NAME or folder:PATH (default: digits)")
+    add("--out", required=True, metavar="DIR", help="run folder; must be new")
+    add("--overwrite", action="store_true", help="delete the run that the folder holds (default: refuse)")
+    add("--seed", type=int, default=none, help="seed of weights, order, augmentation and dropout (default: 0)")
+    add("--split-seed", type=int, default=none, help="seed of the split of the data (default: 0)")
+    add("--epochs", type=int, default=none, help="largest number of epochs (default: 150)")
+    add("--batch-size", type=int, default=none, help="examples of a batch (default: 32)")
+    add("--optimizer", choices=("adamw", "sgd"), default=none, help="sgd has momentum 0.9 (default: adamw)")
+    add("--learning-rate", type=float, default=none, help="learning rate at the start (default: 0.003)")
+    add("--weight-decay", type=float, default=none, help="decoupled weight decay (default: 0.05)")
+    add("--plateau", type=int, default=none, metavar="EPOCHS",
+        help="multiply the learning rate by 0.3 after so many epochs without a lower validation loss; 0: never "
+             "(default: 6)")  # fmt: skip
+    add("--patience", type=int, default=none, metavar="EPOCHS",
+        help="stop after so many epochs without a lower validation loss (default: 20)")  # fmt: skip
+    add("--target", type=float, default=none, help="stop at this validation accuracy, 0 to 1 (default: none)")
+    add("--max-minutes", type=float, default=none, help="stop after so many minutes (default: no limit)")
+    add("--augment", default=none, metavar="LIST",
+        help='augmentation, such as "flip,shift=2" in pixels; "" for none (default: shift=1)')  # fmt: skip
+    add("--image-size", type=_size, default=none, metavar="H[xW]",
+        help="resize pictures to this many pixels (default: the data's size, where the model takes it)")  # fmt: skip
+    add("--on-bad", choices=("raise", "skip", "count"), default=none,
+        help="what a broken file of a folder does (default: raise)")  # fmt: skip
+    add("--set", dest="knobs", type=_knob, action="append", default=[], metavar="KNOB=VALUE",
+        help="argument of the model's family, such as drop_path=0.1; may be repeated")  # fmt: skip
+    parser.set_defaults(run=_train)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    import dataclasses
+
+    from zoo import runs, training
+
+    names = {field.name for field in dataclasses.fields(runs.Settings)} - {"knobs"}
+    given = {name: value for name, value in vars(arguments).items() if name in names}
+    settings = runs.Settings(**given, knobs=dict(arguments.knobs))
+    run = runs.train(
+        settings,
+        arguments.out,
+        overwrite=arguments.overwrite,
+        command=["zoo", *sys.argv[1:]],
+        callbacks=[training.ProgressBar(settings.batch_size)],
+    )
+    result = run.result()
+    test = result["evaluation"]
+    print(f"stopped after {result['epochs']} epochs, {result['seconds']:.0f} s: {result['stopped']['explanation']}")
+    print(_scores(test))
+    print(run.folder / "report.html")
+
+
+def _scores(scores: dict[str, Any]) -> str:
+    wrong = round(scores["examples"] * (1 - scores["accuracy"]))
+    return (
+        f"{scores['data']} {scores['split']}: accuracy {100 * scores['accuracy']:.2f} % "
+        f"({wrong} of {scores['examples']} wrong), loss {scores['loss']:.4f}"
+    )
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = commands.add_parser("evaluate", help="measure a run's best weights")
+    parser.add_argument("folder", metavar="RUN", help="run folder")
+    parser.add_argument("--data", help="other data with the same classes (default: the run's own)")
+    parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="(default: test)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from zoo import runs
+
+    scores = runs.open_run(arguments.folder).evaluate(arguments.split, arguments.data)
+    print(json.dumps(scores) if arguments.json else _scores(scores))
+
+
+def _add_predict(commands: Any) -> None:
+    parser = commands.add_parser("predict", help="name what picture files show")
+    parser.add_argument("folder", metavar="RUN", help="run folder")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="picture files")
+    parser.add_argument("--top", type=int, default=5, help="number of classes for each file (default: 5)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_predict)
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    from zoo import runs
+
+    answers = runs.open_run(arguments.folder).predict(arguments.files, top=arguments.top)
+    if arguments.json:
+        print(json.dumps(dict(zip(arguments.files, answers, strict=True))))
+        return
+    for file, answer in zip(arguments.files, answers, strict=True):
+        print(file)
+        for name, probability in answer:
+            print(f"  {100 * probability:6.2f} %  {name}")
+
+
+def _add_report(commands: Any) -> None:
+    parser = commands.add_parser("report", help="write a run's report again")
+    parser.add_argument("folder", metavar="RUN", help="run folder")
+    parser.set_defaults(run=_report)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from zoo import runs
+
+    print(runs.open_run(arguments.folder).report())
+
+
+def _size(text: str) -> tuple[int, int]:
+    """`32` or `32x48`: height and width."""
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"expected a size such as 32 or 32x48, received {text!r}")
+    return int(parts[0]), int(parts[-1])
+
+
+def _knob(text: str) -> tuple[str, Any]:
+    """`drop_path=0.1`: a name and a Python literal, or else a string."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"expected KNOB=VALUE, received {text!r}")
+    with contextlib.suppress(ValueError, SyntaxError):
+        return key, ast.literal_eval(value)
+    return key, value
+
+
+def _table(
+    header: Sequence[str] | None, rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), title: str = ""
+) -> "rich.table.Table":
+    import rich.box
+    import rich.table
+
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, show_header=header is not None, title=title, title_justify="left")
+    for index in range(len(rows[0]) if rows else len(header or ())):
+        text = header[index] if header else ""
+        table.add_column(text, justify="right" if index in right else "left", no_wrap=index == 0)
+    for row in rows:
+        table.add_row(*map(_escaped, row))
+    return table
+
+
+def _escaped(text: str) -> str:
+    import rich.markup
+
+    return rich.markup.escape(text)
+
+
+def _print(table: "rich.table.Table") -> None:
+    """On a terminal as wide as that is, else as wide as needed, so that a pipe loses nothing."""
+    import rich.console
+
+    console = rich.console.Console()
+    if not console.is_terminal:
+        console = rich.console.Console(width=10_000)
+    console.print(table)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Send what C libraries write to the standard error output nowhere, such as TensorFlow's notes on missing GPUs."""
+    try:
+        saved = os.dup(2)
+    except OSError:
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
+def _start_tensorflow() -> None:
+    """Import TensorFlow and look for devices, which is when it writes its notes."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    tf.config.list_physical_devices()

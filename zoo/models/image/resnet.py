@@ -1,0 +1,350 @@
+"""Residual networks, original and with pre-activation, for ImageNet and for CIFAR.
+
+- He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", 2015, https://arxiv.org/abs/1512.03385: table 1
+  (ImageNet) and section 4.2 (CIFAR-10).
+- He, Zhang, Ren, Sun, "Identity Mappings in Deep Residual Networks", 2016, https://arxiv.org/abs/1603.05027: figure 1b
+  and the appendix ("v2", pre-activation).
+
+Input: colour pictures, 224x224 for ImageNet and 32x32 for CIFAR.
+
+Differences from the papers:
+- Where a bottleneck halves the resolution, its 3x3 convolution strides, as in the networks that all published weights
+  belong to; the papers' first 1x1 convolution does so under `variant="paper"`. Parameters are the same, the cost is not.
+- Dense layers start from Glorot's uniform distribution; the papers do not say.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import keras
+from keras import layers
+
+from zoo.layers import batch_norm, conv, dilated_strides, endpoint, pooled_head, relu, stochastic_depth
+from zoo.registry import Card, Paper, Result, register
+
+# The values of the published weights; 0.9 is what PyTorch calls 0.1.
+EPSILON, MOMENTUM = 1e-5, 0.9
+
+Stem = Literal["imagenet", "cifar"]
+Shortcut = Literal["projection", "zero_padding"]
+Variant = Literal["published", "paper"]
+Block = Callable[..., keras.KerasTensor]
+
+
+def resnet(
+    x: keras.KerasTensor,
+    *,
+    block: Block,
+    blocks: tuple[int, ...],
+    filters: tuple[int, ...],
+    stem_filters: int,
+    stem: Stem = "imagenet",
+    shortcut: Shortcut = "projection",
+    variant: Variant = "published",
+    output_stride: int | None = None,
+    drop_path: float = 0.0,
+) -> keras.KerasTensor:
+    """The residual network of 2015: each block ends in an addition and a ReLU.
+
+    Args:
+        x: Pictures (batch, height, width, channels).
+        block: `_basic` or `_bottleneck`.
+        blocks: Number of blocks of each stage.
+        filters: Number of output channels of each stage.
+        stem_filters: Number of filters of the first convolution.
+        stem: "imagenet" for 7x7 with stride 2 and max-pooling, "cifar" for 3x3 without a stride: small pictures.
+        shortcut: What a shortcut does where the shape changes: "projection" by a 1x1 convolution (option B of the
+            paper) or "zero_padding" of the new channels, without parameters (option A).
+        variant: "published" strides in a bottleneck's 3x3 convolution as published weights do, "paper" in the 1x1
+            before it.
+        output_stride: Stride of the last feature map; late strides are replaced by dilation. None: the network's own.
+        drop_path: Stochastic depth: the rate at which the last block is dropped in training; it rises linearly from
+            block to block. 0 to 1.
+
+    Returns:
+        Feature map (batch, height / stride, width / stride, filters[-1]).
+    """
+    x, stride = _stem_conv(x, stem_filters, stem)
+    x = _bn_relu(x, "stem_bn", "stem_relu")
+    x = endpoint(x, "stem")
+    if stem == "imagenet":
+        # What is pooled is not negative: zeros at the border change nothing.
+        x = layers.ZeroPadding2D(1, data_format="channels_last", name="stem_pool_pad")(x)
+        x = layers.MaxPooling2D(3, strides=2, data_format="channels_last", name="stem_pool")(x)
+        stride *= 2
+    options = {"shortcut": shortcut, "variant": variant}
+    x, stride = _stages(x, block, blocks, filters, stride, output_stride, drop_path, options)
+    return endpoint(x, f"stride{stride}")
+
+
+def _basic(x, filters, *, strides, dilations, drop_rate, shortcut, variant, name):
+    """Figure 5 left: 3x3, 3x3. `dilations` are those of the two convolutions; `variant` makes no difference here."""
+    y = conv(x, filters, 3, strides=strides, dilation_rate=dilations[0], name=f"{name}_conv1")
+    y = _bn_relu(y, f"{name}_bn1", f"{name}_relu1")
+    y = conv(y, filters, 3, dilation_rate=dilations[1], name=f"{name}_conv2")
+    y = batch_norm(y, epsilon=EPSILON, momentum=MOMENTUM, name=f"{name}_bn2")
+    return _add_relu(x, y, filters, strides, drop_rate, shortcut, name)
+
+
+def _bottleneck(x, filters, *, strides, dilations, drop_rate, shortcut, variant, name):
+    """Figure 5 right: 1x1 to a quarter of the channels, 3x3, 1x1 back."""
+    first, second = (strides, 1) if variant == "paper" else (1, strides)
+    y = conv(x, filters // 4, 1, strides=first, name=f"{name}_conv1")
+    y = _bn_relu(y, f"{name}_bn1", f"{name}_relu1")
+    y = conv(y, filters // 4, 3, strides=second, dilation_rate=dilations[0], name=f"{name}_conv2")
+    y = _bn_relu(y, f"{name}_bn2", f"{name}_relu2")
+    y = conv(y, filters, 1, name=f"{name}_conv3")
+    y = batch_norm(y, epsilon=EPSILON, momentum=MOMENTUM, name=f"{name}_bn3")
+    return _add_relu(x, y, filters, strides, drop_rate, shortcut, name)
+
+
+def _add_relu(x, y, filters, strides, drop_rate, shortcut, name):
+    if shortcut == "zero_padding":
+        x = _zero_padded(x, filters, strides, name)
+    elif _changes_shape(x, filters, strides):
+        x = conv(x, filters, 1, strides=strides, name=f"{name}_shortcut_conv")
+        x = batch_norm(x, epsilon=EPSILON, momentum=MOMENTUM, name=f"{name}_shortcut_bn")
+    y = stochastic_depth(y, drop_rate, name=f"{name}_drop_path")
+    return relu(layers.Add(name=f"{name}_add")([x, y]), name=f"{name}_relu")
+
+
+def _zero_padded(x, filters, strides, name):
+    """Option A: every `strides`-th position, and zeros in the channels that are new."""
+    if strides > 1:
+        x = layers.AveragePooling2D(1, strides, data_format="channels_last", name=f"{name}_shortcut_stride")(x)
+    if missing := filters - x.shape[-1]:
+        # "channels_first" makes the layer pad its last two axes, which here are the width and the channels.
+        padding = ((0, 0), (0, missing))
+        x = layers.ZeroPadding2D(padding, data_format="channels_first", name=f"{name}_shortcut_pad")(x)
+    return x
+
+
+def resnet_v2(
+    x: keras.KerasTensor,
+    *,
+    block: Block,
+    blocks: tuple[int, ...],
+    filters: tuple[int, ...],
+    stem_filters: int,
+    stem: Stem = "imagenet",
+    variant: Variant = "published",
+    output_stride: int | None = None,
+    drop_path: float = 0.0,
+) -> keras.KerasTensor:
+    """The residual network of 2016: batch norm and ReLU come before each convolution, the shortcut stays untouched.
+
+    Args:
+        x: Pictures (batch, height, width, channels).
+        block: `_preact_basic` or `_preact_bottleneck`.
+        blocks: Number of blocks of each stage.
+        filters: Number of output channels of each stage.
+        stem_filters: Number of filters of the first convolution.
+        stem: "imagenet" for 7x7 with stride 2 and max-pooling, "cifar" for 3x3 without a stride: small pictures.
+        variant: "published" strides in a bottleneck's 3x3 convolution as published weights do, "paper" in the 1x1
+            before it.
+        output_stride: Stride of the last feature map; late strides are replaced by dilation. None: the network's own.
+        drop_path: Stochastic depth: the rate at which the last block is dropped in training; it rises linearly from
+            block to block. 0 to 1.
+
+    Returns:
+        Feature map (batch, height / stride, width / stride, filters[-1]), after the last batch norm and ReLU.
+    """
+    x, stride = _stem_conv(x, stem_filters, stem)
+    x = endpoint(x, "stem")
+    if stem == "imagenet":
+        # What is pooled may be negative, so the border must not be zero. Without a stride "same" pads by minus
+        # infinity on all sides alike; taking every second maximum then is the pooling of the published weights.
+        x = layers.MaxPooling2D(3, 1, padding="same", data_format="channels_last", name="stem_pool")(x)
+        x = layers.MaxPooling2D(1, 2, data_format="channels_last", name="stem_pool_stride")(x)
+        stride *= 2
+    x, stride = _stages(x, block, blocks, filters, stride, output_stride, drop_path, {"variant": variant})
+    x = _bn_relu(x, "final_bn", "final_relu")
+    return endpoint(x, f"stride{stride}")
+
+
+def _preact_basic(x, filters, *, strides, dilations, drop_rate, variant, name):
+    """3x3, 3x3 with pre-activation; `variant` makes no difference here."""
+    preact = _bn_relu(x, f"{name}_bn1", f"{name}_relu1")
+    y = conv(preact, filters, 3, strides=strides, dilation_rate=dilations[0], name=f"{name}_conv1")
+    y = _bn_relu(y, f"{name}_bn2", f"{name}_relu2")
+    y = conv(y, filters, 3, dilation_rate=dilations[1], name=f"{name}_conv2")
+    return _add(x, preact, y, filters, strides, drop_rate, name)
+
+
+def _preact_bottleneck(x, filters, *, strides, dilations, drop_rate, variant, name):
+    """1x1 to a quarter of the channels, 3x3, 1x1 back, with pre-activation."""
+    first, second = (strides, 1) if variant == "paper" else (1, strides)
+    preact = _bn_relu(x, f"{name}_bn1", f"{name}_relu1")
+    y = conv(preact, filters // 4, 1, strides=first, name=f"{name}_conv1")
+    y = _bn_relu(y, f"{name}_bn2", f"{name}_relu2")
+    y = conv(y, filters // 4, 3, strides=second, dilation_rate=dilations[0], name=f"{name}_conv2")
+    y = _bn_relu(y, f"{name}_bn3", f"{name}_relu3")
+    y = conv(y, filters, 1, name=f"{name}_conv3")
+    return _add(x, preact, y, filters, strides, drop_rate, name)
+
+
+def _add(x, preact, y, filters, strides, drop_rate, name):
+    """A projection starts from the activated input (appendix of the paper), the identity from the input itself."""
+    if _changes_shape(x, filters, strides):
+        x = conv(preact, filters, 1, strides=strides, name=f"{name}_shortcut_conv")
+    y = stochastic_depth(y, drop_rate, name=f"{name}_drop_path")
+    return layers.Add(name=f"{name}_add")([x, y])
+
+
+def _stem_conv(x, filters, stem):
+    """The first convolution and the stride of what it gives."""
+    if stem == "imagenet":
+        return conv(x, filters, 7, strides=2, name="stem_conv"), 2
+    return conv(x, filters, 3, name="stem_conv"), 1
+
+
+def _stages(x, block, blocks, filters, stem_stride, output_stride, drop_path, options):
+    """All blocks of all stages, and the stride of what they give. Every stage but the first halves the resolution."""
+    stage_strides = [1] + [2] * (len(blocks) - 1)
+    plan = dilated_strides(stage_strides, stem_stride=stem_stride, output_stride=output_stride)
+    drop_rates = iter([drop_path * (index + 1) / sum(blocks) for index in range(sum(blocks))])
+    dilation = 1
+    for stage, (num_blocks, width, (strides, next_dilation, stride)) in enumerate(zip(blocks, filters, plan), 1):
+        if strides > 1:
+            x = endpoint(x, f"stride{stride // strides}")
+        for index in range(num_blocks):
+            x = block(
+                x,
+                width,
+                strides=strides if index == 0 else 1,
+                dilations=(dilation, next_dilation),
+                drop_rate=next(drop_rates),
+                name=f"stage{stage}_block{index + 1}",
+                **options,
+            )
+            dilation = next_dilation
+    return x, stride
+
+
+def _bn_relu(x, bn_name, relu_name):
+    return relu(batch_norm(x, epsilon=EPSILON, momentum=MOMENTUM, name=bn_name), name=relu_name)
+
+
+def _changes_shape(x, filters, strides):
+    return strides > 1 or x.shape[-1] != filters
+
+
+_DEEP = Paper(title="Deep Residual Learning for Image Recognition", year=2015, url="https://arxiv.org/abs/1512.03385")
+_IDENTITY = Paper(
+    title="Identity Mappings in Deep Residual Networks", year=2016, url="https://arxiv.org/abs/1603.05027"
+)
+_TORCHVISION = "torchvision 0.28, IMAGENET1K_V1"
+_TIMM = "timm 1.0, results-imagenet.csv"
+
+# Table 1 of 2015, its pre-activated counterparts, and section 4.2 of 2015 and table 4 of 2016 for CIFAR-10.
+# name: network, block, blocks, parameters, batch-norm statistics, multiply-accumulates, (top-1, top-5, source)
+_IMAGENET = {
+    "resnet18": (resnet, _basic, (2, 2, 2, 2), 11_689_512, 9_600, 1_814_073_344, (69.758, 89.078, _TORCHVISION)),
+    "resnet34": (resnet, _basic, (3, 4, 6, 3), 21_797_672, 17_024, 3_663_761_408, (73.314, 91.42, _TORCHVISION)),
+    "resnet50": (resnet, _bottleneck, (3, 4, 6, 3), 25_557_032, 53_120, 4_089_184_256, (76.13, 92.862, _TORCHVISION)),
+    "resnet101": (
+        resnet, _bottleneck, (3, 4, 23, 3), 44_549_160, 105_344, 7_801_405_440, (77.374, 93.546, _TORCHVISION)
+    ),
+    "resnet152": (
+        resnet, _bottleneck, (3, 8, 36, 3), 60_192_808, 151_424, 11_513_626_624, (78.312, 94.046, _TORCHVISION)
+    ),
+    "resnet18_v2": (
+        resnet_v2, _preact_basic, (2, 2, 2, 2), 11_687_720, 7_808, 1_814_073_344, (73.572, 91.356, _TIMM)
+    ),
+    "resnet34_v2": (
+        resnet_v2, _preact_basic, (3, 4, 6, 3), 21_795_880, 15_232, 3_663_761_408, (77.626, 93.518, _TIMM)
+    ),
+    "resnet50_v2": (
+        resnet_v2, _preact_bottleneck, (3, 4, 6, 3), 25_549_352, 45_440, 4_089_184_256, (80.410, 95.082, _TIMM)
+    ),
+    "resnet101_v2": (
+        resnet_v2, _preact_bottleneck, (3, 4, 23, 3), 44_541_480, 97_664, 7_801_405_440, (82.042, 95.866, _TIMM)
+    ),
+    "resnet152_v2": (
+        resnet_v2, _preact_bottleneck, (3, 8, 36, 3), 60_185_128, 143_744, 11_513_626_624, None
+    ),
+}  # fmt: skip
+_CIFAR = {
+    "resnet20": (resnet, _basic, 3, 269_722, 1_376, 40_551_040, 91.25),
+    "resnet32": (resnet, _basic, 5, 464_154, 2_272, 68_862_592, 92.49),
+    "resnet44": (resnet, _basic, 7, 658_586, 3_168, 97_174_144, 92.83),
+    "resnet56": (resnet, _basic, 9, 853_018, 4_064, 125_485_696, 93.03),
+    "resnet110": (resnet, _basic, 18, 1_727_962, 8_096, 252_887_680, 93.57),
+    "resnet1202": (resnet, _basic, 200, 19_421_274, 89_632, 2_829_238_912, 92.07),
+    "resnet164_v2": (resnet_v2, _preact_bottleneck, 18, 1_703_258, 24_224, 247_646_720, 94.54),
+    "resnet1001_v2": (resnet_v2, _preact_bottleneck, 111, 10_327_706, 149_216, 1_490_995_712, 95.08),
+}
+
+for _name, (_network, _block, _blocks, _params, _state, _macs, _published) in _IMAGENET.items():
+    _is_v2 = _network is resnet_v2
+    register(
+        Card(
+            name=_name,
+            family="resnet",
+            modality="image",
+            summary=f"ResNet of {_name.removeprefix('resnet').removesuffix('_v2')} layers"
+            + (" with pre-activation" if _is_v2 else ""),
+            paper=_IDENTITY if _is_v2 else _DEEP,
+            input_shape=(224, 224, 3),
+            min_size=1,
+            value_range=(-1.0, 1.0),
+            classes=1000,
+            num_params=_params,
+            num_state=_state,
+            num_macs=_macs,
+            endpoints=("stem", "stride4", "stride8", "stride16", "stride32", "pooled", "logits"),
+            results=(
+                Result(
+                    dataset="ImageNet-1k",
+                    top1=_published[0],
+                    top5=_published[1],
+                    protocol="validation set, one centre crop of 224",
+                    source=_published[2],
+                ),
+            )
+            if _published
+            else (),
+        ),
+        _network,
+        pooled_head,
+        block=_block,
+        blocks=_blocks,
+        filters=(64, 128, 256, 512) if _block in (_basic, _preact_basic) else (256, 512, 1024, 2048),
+        stem_filters=64,
+    )
+for _name, (_network, _block, _depth, _params, _state, _macs, _top1) in _CIFAR.items():
+    _is_v2 = _network is resnet_v2
+    register(
+        Card(
+            name=_name,
+            family="resnet",
+            modality="image",
+            summary=f"CIFAR ResNet of {_name.removeprefix('resnet').removesuffix('_v2')} layers"
+            + (" with pre-activation" if _is_v2 else ", shortcuts without parameters"),
+            paper=_IDENTITY if _is_v2 else _DEEP,
+            input_shape=(32, 32, 3),
+            min_size=1,
+            value_range=(-1.0, 1.0),
+            classes=10,
+            num_params=_params,
+            num_state=_state,
+            num_macs=_macs,
+            endpoints=("stem", "stride1", "stride2", "stride4", "pooled", "logits"),
+            results=(
+                Result(
+                    dataset="CIFAR-10",
+                    top1=_top1,
+                    protocol="test set, flips and shifts by 4 pixels in training",
+                    source="table 4" if _is_v2 else "table 6",
+                ),
+            ),
+        ),
+        _network,
+        pooled_head,
+        block=_block,
+        blocks=(_depth,) * 3,
+        filters=(64, 128, 256) if _is_v2 else (16, 32, 64),
+        stem_filters=16,
+        stem="cifar",
+        **({} if _is_v2 else {"shortcut": "zero_padding"}),
+    )

@@ -1,0 +1,22 @@
+"""Training: the step, the callbacks, the rules that end it."""
+
+from zoo.training.callbacks import MetricsLog, ProgressBar, SaveBest, StopTraining
+from zoo.training.seeds import seed_everything
+from zoo.training.stopping import NonFinite, Patience, Rule, Target, TimeBudget, all_of, any_of
+from zoo.training.trainer import Trainer
+
+__all__ = [
+    "MetricsLog",
+    "NonFinite",
+    "Patience",
+    "ProgressBar",
+    "Rule",
+    "SaveBest",
+    "StopTraining",
+    "Target",
+    "TimeBudget",
+    "Trainer",
+    "all_of",
+    "any_of",
+    "seed_everything",
+]

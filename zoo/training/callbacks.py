@@ -1,0 +1,185 @@
+"""Callbacks; each works in `zoo.training.Trainer` and in `model.fit`."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import keras
+import rich.console
+import rich.progress
+import tensorflow as tf
+
+from zoo import weights
+from zoo.training.stopping import Mode, Rule, direction
+
+
+class StopTraining(keras.callbacks.Callback):
+    """Ends the training when a rule fires.
+
+    Args:
+        rule: The rule, often made of several by `any_of` and `all_of`.
+
+    Attributes:
+        reason: What the rule said when it fired; None while it has not.
+        fired: Name of the rule that fired, or None.
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        super().__init__()
+        self.rule = rule
+        self.reason: str | None = None
+        self.fired: str | None = None
+
+    def require(self, names: Iterable[str]) -> None:
+        """Raise a ValueError unless all metrics that the rule needs are among `names`."""
+        if missing := [name for name in self.rule.metrics if name not in names]:
+            raise ValueError(
+                f"The stopping rule needs the metric {', '.join(map(repr, missing))}. There are: {', '.join(names)}."
+            )
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self.rule.start()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        logs = logs or {}
+        self.require(logs)
+        if self.rule.update(epoch + 1, logs):
+            self.reason, self.fired = self.rule.explain(), self.rule.name
+            self.model.stop_training = True
+
+
+class SaveBest(keras.callbacks.Callback):
+    """Keeps the weights of the best epoch on the disk, whole at any moment.
+
+    Args:
+        folder: Where to, for `zoo.weights.save`.
+        metric: Name of the metric that decides; of equal epochs the first is kept.
+        mode: "min", "max", or "auto" by the metric's name.
+
+    Attributes:
+        best: The metrics of the best epoch with `epoch` (1, 2, …), or None before the first finite one.
+    """
+
+    def __init__(self, folder: str | os.PathLike, *, metric: str = "val_loss", mode: Mode = "auto") -> None:
+        super().__init__()
+        self.folder = Path(folder)
+        self.metric = metric
+        self._sign = -1 if direction(metric, mode) == "max" else 1
+        self.best: dict[str, float] | None = None
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        logs = dict(logs or {})
+        if self.metric not in logs:
+            raise ValueError(f"SaveBest needs the metric {self.metric!r}. There are: {', '.join(logs)}.")
+        value = logs[self.metric]
+        if math.isfinite(value) and (self.best is None or self._sign * (value - self.best[self.metric]) < 0):
+            self.best = {"epoch": epoch + 1, **logs}
+            weights.save(self.model, self.folder, epoch=epoch + 1, metric=self.metric, value=value)
+
+
+class MetricsLog(keras.callbacks.Callback):
+    """Writes each epoch's metrics as one line of JSON and as TensorBoard scalars, and its duration to a file apart.
+
+    `metrics.jsonl` holds nothing that differs between two runs of the same seed; the seconds stand in `timing.jsonl`.
+
+    Args:
+        folder: The run folder; must exist.
+    """
+
+    def __init__(self, folder: str | os.PathLike) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+        self._epoch_began = 0.0
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self._writer = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._epoch_began = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        logs = dict(logs or {})
+        finite = {name: value if math.isfinite(value) else None for name, value in sorted(logs.items())}
+        _append_line(self.folder / "metrics.jsonl", {"epoch": epoch + 1, **finite})
+        seconds = round(time.monotonic() - self._epoch_began, 3)
+        _append_line(self.folder / "timing.jsonl", {"epoch": epoch + 1, "seconds": seconds})
+        with self._writer.as_default(step=epoch + 1):
+            for name, value in logs.items():
+                tf.summary.scalar(name, value)
+        self._writer.flush()
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        self._writer.close()
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """Shows how far the training is: a bar with rate and remaining time on a terminal, else a line for each epoch.
+
+    Args:
+        batch_size: Number of examples of a batch, for the rate.
+        console: Where to; None for the standard error output.
+    """
+
+    ignores_batch_logs = True
+
+    def __init__(self, batch_size: int, console: rich.console.Console | None = None) -> None:
+        super().__init__()
+        self._batch_size = batch_size
+        self._console = console or rich.console.Console(stderr=True)
+        self._bar: rich.progress.Progress | None = None
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        if self._console.is_terminal:
+            self._bar = rich.progress.Progress(
+                rich.progress.TextColumn("{task.description}"),
+                rich.progress.BarColumn(),
+                rich.progress.TextColumn("{task.fields[rate]:.0f} examples/s"),
+                rich.progress.TextColumn("at most"),
+                rich.progress.TimeRemainingColumn(),
+                rich.progress.TextColumn("{task.fields[metrics]}"),
+                console=self._console,
+                transient=True,
+            )
+            total = self.params["epochs"] * self.params["steps"]
+            self._task = self._bar.add_task("epoch 1", total=total, rate=0.0, metrics="")
+            self._bar.start()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._began = time.monotonic()
+        self._steps_before = epoch * self.params["steps"]
+        if self._bar:
+            self._bar.update(self._task, description=f"epoch {epoch + 1}/{self.params['epochs']}")
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if self._bar:
+            rate = (batch + 1) * self._batch_size / (time.monotonic() - self._began)
+            self._bar.update(self._task, completed=self._steps_before + batch + 1, rate=rate)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        logs = logs or {}
+        shown = [name for name in logs if name not in ("step", "learning_rate")]
+        text = "  ".join(f"{name} {logs[name]:.4f}" for name in shown)
+        if self._bar:
+            self._bar.update(self._task, metrics=text)
+        else:
+            seconds = time.monotonic() - self._began
+            self._console.print(f"epoch {epoch + 1}/{self.params['epochs']}  {text}  {seconds:.1f} s", highlight=False, soft_wrap=True)
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        if self._bar:
+            self._bar.stop()
+
+
+def _append_line(path: Path, record: dict[str, Any]) -> None:
+    """Add one line in one write, so that a kill leaves whole lines."""
+    line = json.dumps(record, allow_nan=False) + "\n"
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        os.write(descriptor, line.encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,179 @@
+"""A folder that holds the weights of one model.
+
+`manifest.json` names the tensor file, its size and SHA-256, and a fingerprint of the architecture; the tensor file is
+safetensors, which holds numbers and no code. The tensor file carries its hash in its name and is written first, the
+manifest replaces the old one in one rename, then the old tensor file goes: whenever the process dies, the folder holds
+the old weights or the new.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import safetensors
+from safetensors.numpy import save as to_safetensors
+
+from zoo.files import sha256, write_atomic, write_json
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16"}
+_NAMES_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Weights that were found on the disk; their tensor file is not read yet.
+
+    Attributes:
+        path: The tensor file.
+        manifest: What `manifest.json` says.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+
+
+def save(model: keras.Model, folder: str | os.PathLike, **facts: Any) -> Stored:
+    """Write the weights of a model, batch-norm statistics included, optimizer state not.
+
+    Args:
+        model: A built model.
+        folder: Where to; made if it does not exist. Weights that it holds are replaced.
+        **facts: What else the manifest shall say, as plain JSON, e.g. `epoch=12`.
+
+    Returns:
+        What was stored.
+
+    Raises:
+        ValueError: A weight is NaN or infinite, or has a dtype that is not stored.
+        OSError: The disk is full, the folder is read-only and the like. The old weights are then still there.
+    """
+    tensors = {variable.path: np.asarray(keras.ops.convert_to_numpy(variable)) for variable in model.weights}
+    for name, array in tensors.items():
+        if array.dtype.name not in _DTYPES.values():
+            raise ValueError(f"{name!r} has dtype {array.dtype}; stored are {', '.join(_DTYPES.values())}.")
+        _refuse_non_finite(name, array)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    content = to_safetensors(tensors)
+    file = f"weights-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
+    digest = write_atomic(folder / file, content)
+    manifest = {
+        **facts,
+        "format": FORMAT,
+        "file": file,
+        "size": len(content),
+        "sha256": digest,
+        "model": model.name,
+        "architecture": _fingerprint({name: array.shape for name, array in tensors.items()}),
+        "num_tensors": len(tensors),
+    }
+    write_json(folder / MANIFEST, manifest)
+    for old in folder.glob("weights-*.safetensors"):
+        if old.name != file:
+            old.unlink()
+    return Stored(folder / file, manifest)
+
+
+def open_weights(path: str | os.PathLike) -> Stored:
+    """Find stored weights and read their manifest.
+
+    Args:
+        path: The folder that `save` wrote, or a file in it.
+
+    Raises:
+        FileNotFoundError: There is nothing at `path`, or no manifest.
+        ValueError: The manifest is damaged or of another format.
+    """
+    path = Path(path)
+    folder = path if path.is_dir() else path.parent
+    if not path.exists() or not (folder / MANIFEST).is_file():
+        raise FileNotFoundError(f"{path} holds no weights: there is no {folder / MANIFEST}.")
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        file, size, known = manifest["file"], manifest["size"], manifest["format"] == FORMAT
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / MANIFEST} is damaged: {error!r}.") from None
+    if not known or Path(file).name != file or not isinstance(size, int):
+        raise ValueError(f"{folder / MANIFEST} is not of format {FORMAT} that this version reads.")
+    return Stored(folder / file, manifest)
+
+
+def load(model: keras.Model, stored: Stored | str | os.PathLike) -> keras.Model:
+    """Fill a model with stored weights, after proof that file and model belong together.
+
+    Args:
+        model: A built model with the same architecture, whatever its name.
+        stored: What `open_weights` returned, or a path for it.
+
+    Returns:
+        The same model.
+
+    Raises:
+        FileNotFoundError: There are no weights at the path.
+        ValueError: The file is damaged (its SHA-256 is not the manifest's), holds a value that is not finite, or
+            names and shapes do not fit the model; both sides are shown. The model is then unchanged.
+    """
+    if not isinstance(stored, Stored):
+        stored = open_weights(stored)
+    path = stored.path
+    if not path.is_file():
+        raise ValueError(f"{path} is missing, though the manifest beside it names it.")
+    if path.stat().st_size != stored.manifest["size"] or sha256(path) != stored.manifest["sha256"]:
+        raise ValueError(
+            f"{path} is damaged: its SHA-256 is {sha256(path)}, the manifest says {stored.manifest['sha256']}."
+        )
+    variables = {variable.path: variable for variable in model.weights}
+    with safetensors.safe_open(path, framework="numpy") as file:
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        _refuse_mismatch(path, model, shapes, {name: tuple(item.shape) for name, item in variables.items()})
+        if odd := [name for name in shapes if file.get_slice(name).get_dtype() not in _DTYPES]:
+            raise ValueError(f"{path}: not floating-point: {_some(odd)}.")
+        arrays = {name: file.get_tensor(name) for name in shapes}
+    for name, array in arrays.items():
+        _refuse_non_finite(name, array)
+    for name, array in arrays.items():
+        variables[name].assign(array)
+    return model
+
+
+def _refuse_mismatch(
+    path: Path, model: keras.Model, found: Mapping[str, tuple], wanted: Mapping[str, tuple]
+) -> None:
+    missing = [name for name in wanted if name not in found]
+    unused = [name for name in found if name not in wanted]
+    differing = [
+        f"{name} (file {found[name]}, model {shape})"
+        for name, shape in wanted.items()
+        if name in found and found[name] != shape
+    ]
+    if missing or unused or differing:
+        raise ValueError(
+            f"{path} does not fit the model {model.name!r}.\n"
+            f"  In the model, not in the file ({len(missing)}): {_some(missing)}\n"
+            f"  In the file, not in the model ({len(unused)}): {_some(unused)}\n"
+            f"  Of different shape ({len(differing)}): {_some(differing)}"
+        )
+
+
+def _refuse_non_finite(name: str, array: np.ndarray) -> None:
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name!r} holds values that are NaN or infinite.")
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    shown = ", ".join(names[:_NAMES_SHOWN]) or "none"
+    return shown if len(names) <= _NAMES_SHOWN else f"{shown}, …"
+
+
+def _fingerprint(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    lines = sorted(f"{name} {tuple(shape)}" for name, shape in shapes.items())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
