@@ -173,9 +173,7 @@ def receptive_field(model: keras.Model, endpoint: str) -> ReceptiveField:
         ReceptiveField(size=(427, 427), stride=(32, 32))
     """
     if endpoint not in {layer.name for layer in model.layers}:
-        raise ValueError(
-            f"{model.name!r} has no layer {endpoint!r}. Endpoints: {', '.join(endpoints(model))}"
-        )
+        raise ValueError(f"{model.name!r} has no layer {endpoint!r}. Endpoints: {', '.join(endpoints(model))}")
     axes = len(model.inputs[0].shape) - 2
     fields: dict[int, ReceptiveField] = {id(model.inputs[0]): ReceptiveField((1,) * axes, (1,) * axes)}
     for node in _nodes(model):
@@ -222,9 +220,7 @@ def _macs(layer: Any, x: keras.KerasTensor, y: keras.KerasTensor) -> int:
     if isinstance(layer, (layers.SeparableConv1D, layers.SeparableConv2D)):
         kernels = math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
         return math.prod(_sizes(layer, y)) * kernels
-    if isinstance(
-        layer, (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv1D, layers.DepthwiseConv2D)
-    ):
+    if isinstance(layer, (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv1D, layers.DepthwiseConv2D)):
         return math.prod(_sizes(layer, y)) * math.prod(layer.kernel.shape)
     return 0
 
@@ -233,9 +229,9 @@ def _sizes(layer: Any, x: keras.KerasTensor) -> tuple[int, ...]:
     return x.shape[2:] if layer.data_format == "channels_first" else x.shape[1:-1]
 
 
-_GLOBAL = tuple(
-    getattr(layers, f"Global{kind}Pooling{axes}D") for kind in ("Average", "Max") for axes in (1, 2, 3)
-) + (layers.Flatten,)
+_GLOBAL = tuple(getattr(layers, f"Global{kind}Pooling{axes}D") for kind in ("Average", "Max") for axes in (1, 2, 3)) + (
+    layers.Flatten,
+)
 _UPSAMPLING = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 
 
@@ -247,9 +243,7 @@ def _merged(fields: list[ReceptiveField]) -> ReceptiveField:
     return ReceptiveField(tuple(max(axis) for axis in zip(*sizes, strict=True)), fields[0].stride)
 
 
-def _seen_by(
-    layer: Any, field: ReceptiveField, x: keras.KerasTensor, y: keras.KerasTensor
-) -> ReceptiveField:
+def _seen_by(layer: Any, field: ReceptiveField, x: keras.KerasTensor, y: keras.KerasTensor) -> ReceptiveField:
     if field.size is None or isinstance(layer, _GLOBAL):
         return ReceptiveField(None, None)
     if isinstance(layer, _UPSAMPLING):

@@ -67,11 +67,14 @@ class TableConv2D(layers.Layer):
             name="kernel",
             shape=(self.kernel_size, self.kernel_size, len(pairs)),
             initializer=lambda shape, dtype: (
-                keras.random.uniform(shape, -1.0, 1.0, dtype, seed=keras.random.SeedGenerator()) * ops.cast(limit, dtype)
+                keras.random.uniform(shape, -1.0, 1.0, dtype, seed=keras.random.SeedGenerator())
+                * ops.cast(limit, dtype)
             ),
         )
         self.bias = self.add_weight(name="bias", shape=(len(self.table),), initializer="zeros")
-        self._to_dense = [[float((s, t) == pair) for s in range(maps) for t in range(len(self.table))] for pair in pairs]
+        self._to_dense = [
+            [float((s, t) == pair) for s in range(maps) for t in range(len(self.table))] for pair in pairs
+        ]
         self._dense_shape = (self.kernel_size, self.kernel_size, maps, len(self.table))
 
     def call(self, x: Any) -> Any:
