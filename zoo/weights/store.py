@@ -144,9 +144,7 @@ def load(model: keras.Model, stored: Stored | str | os.PathLike) -> keras.Model:
     return model
 
 
-def _refuse_mismatch(
-    path: Path, model: keras.Model, found: Mapping[str, tuple], wanted: Mapping[str, tuple]
-) -> None:
+def _refuse_mismatch(path: Path, model: keras.Model, found: Mapping[str, tuple], wanted: Mapping[str, tuple]) -> None:
     missing = [name for name in wanted if name not in found]
     unused = [name for name in found if name not in wanted]
     differing = [
