@@ -167,7 +167,9 @@ class ProgressBar(keras.callbacks.Callback):
             self._bar.update(self._task, metrics=text)
         else:
             seconds = time.monotonic() - self._began
-            self._console.print(f"epoch {epoch + 1}/{self.params['epochs']}  {text}  {seconds:.1f} s", highlight=False, soft_wrap=True)
+            self._console.print(
+                f"epoch {epoch + 1}/{self.params['epochs']}  {text}  {seconds:.1f} s", highlight=False, soft_wrap=True
+            )
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         if self._bar:
