@@ -304,7 +304,9 @@ def _table(
     import rich.box
     import rich.table
 
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, show_header=header is not None, title=title, title_justify="left")
+    table = rich.table.Table(
+        box=rich.box.SIMPLE_HEAD, show_header=header is not None, title=title, title_justify="left"
+    )
     for index in range(len(rows[0]) if rows else len(header or ())):
         text = header[index] if header else ""
         table.add_column(text, justify="right" if index in right else "left", no_wrap=index == 0)
