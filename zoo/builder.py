@@ -154,8 +154,10 @@ def _build(
             x = layers.Activation(activation, dtype=full_precision(), name="predictions")(x)
     elif pooling:
         x = global_pooling(x, pooling)
-    sources = inputs if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
-    model = _functional(sources, x, name or card.name)
+    if input_tensor is not None:
+        sources = keras.utils.get_source_inputs(input_tensor)
+        inputs = sources[0] if len(sources) == 1 else sources
+    model = _functional(inputs, x, name or card.name)
     load(model)
     return model
 
@@ -302,7 +304,7 @@ def _docstring(entry: Entry) -> str:
     card = entry.card
     described = {**_described(entry.backbone), **_described(entry.head)}
     arguments = _SHARED_ARGUMENTS.format(input_shape=card.input_shape) + "".join(
-        f"\n{key}: {described[key]}" for key in _knobs(entry)
+        f"\n{key}: {described.get(key, 'See the family.')}" for key in _knobs(entry)
     )
     return _DOCSTRING.format(
         summary=card.summary,

@@ -56,7 +56,7 @@ def features(model: keras.Model, names: Sequence[str]) -> keras.Model:
         raise ValueError(
             f"{model.name!r} has no endpoint {', '.join(map(repr, unknown))}. Endpoints: {', '.join(endpoints(model))}"
         )
-    return keras.Model(model.inputs, {name: known[name].output for name in names}, name=f"{model.name}_features")
+    return keras.Model(model.input, {name: known[name].output for name in names}, name=f"{model.name}_features")
 
 
 def count_params(model: keras.Model) -> tuple[int, int]:
@@ -229,9 +229,11 @@ def _sizes(layer: Any, x: keras.KerasTensor) -> tuple[int, ...]:
     return x.shape[2:] if layer.data_format == "channels_first" else x.shape[1:-1]
 
 
-_GLOBAL = tuple(getattr(layers, f"Global{kind}Pooling{axes}D") for kind in ("Average", "Max") for axes in (1, 2, 3)) + (
+_GLOBAL = (
     layers.Flatten,
+    *(getattr(layers, f"Global{kind}Pooling{axes}D") for kind in ("Average", "Max") for axes in (1, 2, 3)),
 )
+_PADDING = (layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D)
 _UPSAMPLING = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 
 
@@ -244,14 +246,15 @@ def _merged(fields: list[ReceptiveField]) -> ReceptiveField:
 
 
 def _seen_by(layer: Any, field: ReceptiveField, x: keras.KerasTensor, y: keras.KerasTensor) -> ReceptiveField:
-    if field.size is None or isinstance(layer, _GLOBAL):
+    if field.size is None or field.stride is None or isinstance(layer, _GLOBAL):
         return ReceptiveField(None, None)
     if isinstance(layer, _UPSAMPLING):
         raise ValueError(f"The receptive field behind {layer.name!r}, a transposed convolution, is not uniform.")
     axes = len(field.size)
     kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
     if kernel is None:
-        if len(x.shape) != len(y.shape) or x.shape[1:-1] != y.shape[1:-1] and "Padding" not in type(layer).__name__:
+        resized = x.shape[1:-1] != y.shape[1:-1] and not isinstance(layer, _PADDING)
+        if resized or len(x.shape) != len(y.shape):
             raise ValueError(f"What {layer.name!r} ({type(layer).__name__}) sees of its input is not known.")
         return field
     kernel = _per_axis(kernel, axes)

@@ -385,7 +385,7 @@ def _first_filters(model: keras.Model) -> np.ndarray | None:
     """The kernel (height, width, channels, filters) of the first 2-D convolution, or None."""
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D):
-            return np.asarray(layer.kernel)
+            return keras.ops.convert_to_numpy(layer.kernel)
     return None
 
 

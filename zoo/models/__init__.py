@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import keras
 
 from zoo import registry
-from zoo.models.image import lenet, resnet  # noqa: F401  (importing a family registers its models)
+from zoo.models import image  # noqa: F401  (importing the families registers their models)
 
 if TYPE_CHECKING:
     Builder = Callable[..., keras.Model]

@@ -8,7 +8,7 @@ is traced once.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import keras
 import numpy as np
@@ -31,7 +31,7 @@ class Batches(Protocol):
         ...
 
 
-Data = Batches | tf.data.Dataset
+Data: TypeAlias = "Batches | tf.data.Dataset"
 
 _ACCURACIES: dict[type, Callable[..., keras.Metric]] = {
     keras.losses.SparseCategoricalCrossentropy: keras.metrics.SparseCategoricalAccuracy,

@@ -1,1 +1,5 @@
-"""Networks that see pictures."""
+"""Networks that see pictures; importing a family registers its models."""
+
+from zoo.models.image import lenet, resnet
+
+__all__ = ["lenet", "resnet"]

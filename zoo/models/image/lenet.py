@@ -57,7 +57,7 @@ class TableConv2D(layers.Layer):
         self.table = tuple(tuple(row) for row in table)
         self.kernel_size = kernel_size
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[int, ...]) -> None:
         pairs = [(source, target) for target, row in enumerate(self.table) for source in row]
         maps = input_shape[-1]
         if any(source >= maps for source, _ in pairs):
@@ -274,7 +274,7 @@ register(
         classes=10,
         num_params=137_660,
         num_state=0,
-        num_macs=1_664_100,
+        num_macs=1_639_350,
         endpoints=("stride1", "stride2", "stride4", "logits"),
         note="A teaching network after LeNet-5, without a paper of its own.",
     ),

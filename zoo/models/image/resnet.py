@@ -8,8 +8,9 @@
 Input: colour pictures, 224x224 for ImageNet and 32x32 for CIFAR.
 
 Differences from the papers:
-- Where a bottleneck halves the resolution, its 3x3 convolution strides, as in the networks that all published weights
-  belong to; the papers' first 1x1 convolution does so under `variant="paper"`. Parameters are the same, the cost is not.
+- Where a bottleneck halves the resolution, its 3x3 convolution strides, as in the networks that published weights
+  belong to; under `variant="paper"` the 1x1 before it does. Parameters are the same, the cost is not.
+- 18 and 34 layers with pre-activation are not in the paper; their first shortcut starts from the input itself.
 - Dense layers start from Glorot's uniform distribution; the papers do not say.
 """
 
@@ -204,7 +205,9 @@ def _stages(x, block, blocks, filters, stem_stride, output_stride, drop_path, op
     plan = dilated_strides(stage_strides, stem_stride=stem_stride, output_stride=output_stride)
     drop_rates = iter([drop_path * (index + 1) / sum(blocks) for index in range(sum(blocks))])
     dilation = 1
-    for stage, (num_blocks, width, (strides, next_dilation, stride)) in enumerate(zip(blocks, filters, plan), 1):
+    for stage, (num_blocks, width, (strides, next_dilation, stride)) in enumerate(
+        zip(blocks, filters, plan, strict=True), 1
+    ):
         if strides > 1:
             x = endpoint(x, f"stride{stride // strides}")
         for index in range(num_blocks):
@@ -233,118 +236,82 @@ _DEEP = Paper(title="Deep Residual Learning for Image Recognition", year=2015, u
 _IDENTITY = Paper(
     title="Identity Mappings in Deep Residual Networks", year=2016, url="https://arxiv.org/abs/1603.05027"
 )
-_TORCHVISION = "torchvision 0.28, IMAGENET1K_V1"
-_TIMM = "timm 1.0, results-imagenet.csv"
 
-# Table 1 of 2015, its pre-activated counterparts, and section 4.2 of 2015 and table 4 of 2016 for CIFAR-10.
-# name: network, block, blocks, parameters, batch-norm statistics, multiply-accumulates, (top-1, top-5, source)
-_IMAGENET = {
-    "resnet18": (resnet, _basic, (2, 2, 2, 2), 11_689_512, 9_600, 1_814_073_344, (69.758, 89.078, _TORCHVISION)),
-    "resnet34": (resnet, _basic, (3, 4, 6, 3), 21_797_672, 17_024, 3_663_761_408, (73.314, 91.42, _TORCHVISION)),
-    "resnet50": (resnet, _bottleneck, (3, 4, 6, 3), 25_557_032, 53_120, 4_089_184_256, (76.13, 92.862, _TORCHVISION)),
-    "resnet101": (
-        resnet, _bottleneck, (3, 4, 23, 3), 44_549_160, 105_344, 7_801_405_440, (77.374, 93.546, _TORCHVISION)
-    ),
-    "resnet152": (
-        resnet, _bottleneck, (3, 8, 36, 3), 60_192_808, 151_424, 11_513_626_624, (78.312, 94.046, _TORCHVISION)
-    ),
-    "resnet18_v2": (
-        resnet_v2, _preact_basic, (2, 2, 2, 2), 11_687_720, 7_808, 1_814_073_344, (73.572, 91.356, _TIMM)
-    ),
-    "resnet34_v2": (
-        resnet_v2, _preact_basic, (3, 4, 6, 3), 21_795_880, 15_232, 3_663_761_408, (77.626, 93.518, _TIMM)
-    ),
-    "resnet50_v2": (
-        resnet_v2, _preact_bottleneck, (3, 4, 6, 3), 25_549_352, 45_440, 4_089_184_256, (80.410, 95.082, _TIMM)
-    ),
-    "resnet101_v2": (
-        resnet_v2, _preact_bottleneck, (3, 4, 23, 3), 44_541_480, 97_664, 7_801_405_440, (82.042, 95.866, _TIMM)
-    ),
-    "resnet152_v2": (
-        resnet_v2, _preact_bottleneck, (3, 8, 36, 3), 60_185_128, 143_744, 11_513_626_624, None
-    ),
-}  # fmt: skip
-_CIFAR = {
-    "resnet20": (resnet, _basic, 3, 269_722, 1_376, 40_551_040, 91.25),
-    "resnet32": (resnet, _basic, 5, 464_154, 2_272, 68_862_592, 92.49),
-    "resnet44": (resnet, _basic, 7, 658_586, 3_168, 97_174_144, 92.83),
-    "resnet56": (resnet, _basic, 9, 853_018, 4_064, 125_485_696, 93.03),
-    "resnet110": (resnet, _basic, 18, 1_727_962, 8_096, 252_887_680, 93.57),
-    "resnet1202": (resnet, _basic, 200, 19_421_274, 89_632, 2_829_238_912, 92.07),
-    "resnet164_v2": (resnet_v2, _preact_bottleneck, 18, 1_703_258, 24_224, 247_646_720, 94.54),
-    "resnet1001_v2": (resnet_v2, _preact_bottleneck, 111, 10_327_706, 149_216, 1_490_995_712, 95.08),
+
+def _imagenet(top1: float, top5: float, source: str) -> Result:
+    protocol = "validation set, one centre crop of 224"
+    return Result(dataset="ImageNet-1k", top1=top1, top5=top5, protocol=protocol, source=source)
+
+
+def _cifar10(top1: float, source: str) -> Result:
+    protocol = "test set, trained with flips and shifts by 4 pixels"
+    return Result(dataset="CIFAR-10", top1=top1, protocol=protocol, source=source)
+
+
+_TORCHVISION, _TIMM = "torchvision 0.28, IMAGENET1K_V1", "timm 1.0, results-imagenet.csv"
+_V1, _V2 = (resnet, _basic, _bottleneck), (resnet_v2, _preact_basic, _preact_bottleneck)
+
+# Table 1 of 2015 and its pre-activated counterparts; for CIFAR section 4.2 of 2015 and table 4 of 2016.
+# name: network, block (1 basic, 2 bottleneck), blocks, parameters, batch-norm statistics, MACs, published
+_ROWS = {
+    "resnet18": (_V1, 1, (2, 2, 2, 2), 11_689_512, 9_600, 1_814_073_344, _imagenet(69.758, 89.078, _TORCHVISION)),
+    "resnet34": (_V1, 1, (3, 4, 6, 3), 21_797_672, 17_024, 3_663_761_408, _imagenet(73.314, 91.42, _TORCHVISION)),
+    "resnet50": (_V1, 2, (3, 4, 6, 3), 25_557_032, 53_120, 4_089_184_256, _imagenet(76.13, 92.862, _TORCHVISION)),
+    "resnet101": (_V1, 2, (3, 4, 23, 3), 44_549_160, 105_344, 7_801_405_440, _imagenet(77.374, 93.546, _TORCHVISION)),
+    "resnet152": (_V1, 2, (3, 8, 36, 3), 60_192_808, 151_424, 11_513_626_624, _imagenet(78.312, 94.046, _TORCHVISION)),
+    "resnet18_v2": (_V2, 1, (2, 2, 2, 2), 11_687_720, 7_808, 1_814_073_344, _imagenet(73.572, 91.356, _TIMM)),
+    "resnet34_v2": (_V2, 1, (3, 4, 6, 3), 21_795_880, 15_232, 3_663_761_408, _imagenet(77.626, 93.518, _TIMM)),
+    "resnet50_v2": (_V2, 2, (3, 4, 6, 3), 25_549_352, 45_440, 4_089_184_256, _imagenet(80.410, 95.082, _TIMM)),
+    "resnet101_v2": (_V2, 2, (3, 4, 23, 3), 44_541_480, 97_664, 7_801_405_440, _imagenet(82.042, 95.866, _TIMM)),
+    "resnet152_v2": (_V2, 2, (3, 8, 36, 3), 60_185_128, 143_744, 11_513_626_624, None),
+    "resnet20": (_V1, 1, (3,) * 3, 269_722, 1_376, 40_551_040, _cifar10(91.25, "table 6")),
+    "resnet32": (_V1, 1, (5,) * 3, 464_154, 2_272, 68_862_592, _cifar10(92.49, "table 6")),
+    "resnet44": (_V1, 1, (7,) * 3, 658_586, 3_168, 97_174_144, _cifar10(92.83, "table 6")),
+    "resnet56": (_V1, 1, (9,) * 3, 853_018, 4_064, 125_485_696, _cifar10(93.03, "table 6")),
+    "resnet110": (_V1, 1, (18,) * 3, 1_727_962, 8_096, 252_887_680, _cifar10(93.57, "table 6")),
+    "resnet1202": (_V1, 1, (200,) * 3, 19_421_274, 89_632, 2_829_238_912, _cifar10(92.07, "table 6")),
+    "resnet164_v2": (_V2, 2, (18,) * 3, 1_703_258, 24_224, 247_646_720, _cifar10(94.54, "table 4")),
+    "resnet1001_v2": (_V2, 2, (111,) * 3, 10_327_706, 149_216, 1_490_995_712, _cifar10(95.08, "table 4")),
 }
 
-for _name, (_network, _block, _blocks, _params, _state, _macs, _published) in _IMAGENET.items():
-    _is_v2 = _network is resnet_v2
+_NOTES = {
+    "resnet1202": "Keras walks a graph by recursion. Building the model raises Python's limit for that; before a "
+    "`.keras` file of it is loaded in a new process, call sys.setrecursionlimit(20_000).",
+    "resnet1001_v2": "The paper's 10.2M are the 10,178,490 weights of convolutions and dense layer; the scales and "
+    "shifts of batch norm are the other 149,216.",
+}
+
+for _name, (_functions, _kind, _blocks, _params, _state, _macs, _published) in _ROWS.items():
+    _is_v2, _is_cifar = _functions is _V2, len(_blocks) == 3
+    _strides = ("stride1", "stride2", "stride4") if _is_cifar else ("stride4", "stride8", "stride16", "stride32")
+    _base = 16 if _is_cifar else 64
+    _widths = [_base * 2**stage * (4 if _kind == 2 else 1) for stage in range(len(_blocks))]
+    _row = {"block": _functions[_kind], "blocks": _blocks, "filters": tuple(_widths), "stem_filters": _base}
+    if _is_cifar:
+        _row["stem"] = "cifar"
+        if not _is_v2:
+            _row["shortcut"] = "zero_padding"
     register(
         Card(
             name=_name,
             family="resnet",
             modality="image",
-            summary=f"ResNet of {_name.removeprefix('resnet').removesuffix('_v2')} layers"
-            + (" with pre-activation" if _is_v2 else ""),
+            summary=f"Residual network of {_name.removeprefix('resnet').removesuffix('_v2')} layers"
+            + (" with pre-activation" if _is_v2 else "")
+            + (" for CIFAR" if _is_cifar else ""),
             paper=_IDENTITY if _is_v2 else _DEEP,
-            input_shape=(224, 224, 3),
+            input_shape=(32, 32, 3) if _is_cifar else (224, 224, 3),
             min_size=1,
             value_range=(-1.0, 1.0),
-            classes=1000,
+            classes=10 if _is_cifar else 1000,
             num_params=_params,
             num_state=_state,
             num_macs=_macs,
-            endpoints=("stem", "stride4", "stride8", "stride16", "stride32", "pooled", "logits"),
-            results=(
-                Result(
-                    dataset="ImageNet-1k",
-                    top1=_published[0],
-                    top5=_published[1],
-                    protocol="validation set, one centre crop of 224",
-                    source=_published[2],
-                ),
-            )
-            if _published
-            else (),
+            endpoints=("stem", *_strides, "pooled", "logits"),
+            results=(_published,) if _published else (),
+            note=_NOTES.get(_name, ""),
         ),
-        _network,
+        _functions[0],
         pooled_head,
-        block=_block,
-        blocks=_blocks,
-        filters=(64, 128, 256, 512) if _block in (_basic, _preact_basic) else (256, 512, 1024, 2048),
-        stem_filters=64,
-    )
-for _name, (_network, _block, _depth, _params, _state, _macs, _top1) in _CIFAR.items():
-    _is_v2 = _network is resnet_v2
-    register(
-        Card(
-            name=_name,
-            family="resnet",
-            modality="image",
-            summary=f"CIFAR ResNet of {_name.removeprefix('resnet').removesuffix('_v2')} layers"
-            + (" with pre-activation" if _is_v2 else ", shortcuts without parameters"),
-            paper=_IDENTITY if _is_v2 else _DEEP,
-            input_shape=(32, 32, 3),
-            min_size=1,
-            value_range=(-1.0, 1.0),
-            classes=10,
-            num_params=_params,
-            num_state=_state,
-            num_macs=_macs,
-            endpoints=("stem", "stride1", "stride2", "stride4", "pooled", "logits"),
-            results=(
-                Result(
-                    dataset="CIFAR-10",
-                    top1=_top1,
-                    protocol="test set, flips and shifts by 4 pixels in training",
-                    source="table 4" if _is_v2 else "table 6",
-                ),
-            ),
-        ),
-        _network,
-        pooled_head,
-        block=_block,
-        blocks=(_depth,) * 3,
-        filters=(64, 128, 256) if _is_v2 else (16, 32, 64),
-        stem_filters=16,
-        stem="cifar",
-        **({} if _is_v2 else {"shortcut": "zero_padding"}),
+        **_row,
     )

@@ -1,0 +1,134 @@
+"""Imports run one way, as the design says; `import zoo` stays light."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("zoo", "tuning", "applications")
+
+# What a part of the house may import of ours. Parts are matched by the longest prefix.
+ALLOWED = {
+    "zoo.registry": set(),
+    "zoo.files": set(),
+    "zoo.graph": set(),
+    "zoo.layers": {"zoo.layers"},
+    "zoo.models": {"zoo.registry", "zoo.layers"},
+    "zoo.models.__init__": {"zoo.models", "zoo.registry", "zoo.builder"},
+    "zoo.models.stub": {"zoo.registry", "zoo.builder", "zoo.files"},
+    "zoo.builder": {"zoo.registry", "zoo.layers", "zoo.weights"},
+    "zoo.weights": {"zoo.weights", "zoo.files"},
+    "zoo.data": {"zoo.data", "zoo.files"},
+    "zoo.training": {"zoo.training", "zoo.weights", "zoo.files"},
+    "zoo.report": {"zoo.report", "zoo.files"},
+    "zoo.deploy": {"zoo.deploy", "zoo.files"},
+    "zoo": {"zoo"},
+    "tuning": {"tuning", "zoo"},
+    "applications": {"applications", "zoo", "tuning"},
+}
+KERAS_ONLY = ("zoo.registry", "zoo.layers", "zoo.models", "zoo.builder", "zoo.graph")
+
+
+def modules():
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield ".".join(path.relative_to(ROOT).with_suffix("").parts), path
+
+
+def imported(name: str, path: Path) -> set[str]:
+    """Dotted names that a file imports anywhere, also inside functions, but not for type checking alone."""
+    found = set()
+
+    class Visitor(ast.NodeVisitor):
+        def visit_If(self, node):
+            if not (isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
+                self.generic_visit(node)
+
+        def visit_Import(self, node):
+            found.update(alias.name for alias in node.names)
+
+        def visit_ImportFrom(self, node):
+            assert node.level == 0, f"{name} imports relatively"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                is_module = (ROOT / Path(*inner.split("."))).with_suffix(".py").exists() or (
+                    ROOT / Path(*inner.split("."))
+                ).is_dir()
+                found.add(inner if is_module else node.module)
+
+    Visitor().visit(ast.parse(path.read_text(encoding="utf-8")))
+    return found
+
+
+def within(name: str, parts) -> bool:
+    return any(name == part or name.startswith(part + ".") for part in parts)
+
+
+@pytest.mark.parametrize(("name", "path"), list(modules()), ids=lambda value: value if isinstance(value, str) else "")
+def test_imports_run_one_way(name, path):
+    ours = {item for item in imported(name, path) if within(item, PACKAGES)}
+    rule = max((part for part in ALLOWED if within(name, [part])), key=len)
+    if rule == "zoo.models" and name.endswith("__init__"):
+        rule = "zoo.models.__init__"
+    if ALLOWED[rule] == {"zoo"}:
+        assert within(name, ["zoo"])
+        assert not {item for item in ours if not within(item, ["zoo"])}
+    else:
+        assert {item for item in ours if not within(item, ALLOWED[rule])} == set()
+
+
+def test_no_application_imports_another():
+    for name, path in modules():
+        if name.startswith("applications."):
+            own = ".".join(name.split(".")[:2])
+            others = {item for item in imported(name, path) if within(item, ["applications"])}
+            assert {item for item in others if not within(item, [own])} == set()
+
+
+def test_families_do_not_import_each_other():
+    families = [name for name, _ in modules() if name.count(".") == 3 and not name.endswith("__init__")
+                and name.startswith("zoo.models.")]  # fmt: skip
+    assert "zoo.models.image.resnet" in families
+    for name, path in modules():
+        if name in families:
+            assert not {item for item in imported(name, path) if within(item, ["zoo.models"])}
+
+
+def test_networks_do_not_know_tensorflow():
+    checked = [(name, imported(name, path)) for name, path in modules() if within(name, KERAS_ONLY)]
+    assert len(checked) > 8
+    for name, found in checked:
+        assert not {item for item in found if within(item, ["tensorflow", "torch", "jax"])}, name
+
+
+def test_the_rules_find_a_wrong_import(tmp_path):
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text("def f():\n    from zoo import models\n    import zoo.training.trainer\n")
+    assert imported("zoo.data.wrong", wrong) == {"zoo.models", "zoo.training.trainer"}
+
+
+def test_import_zoo_is_light():
+    script = (
+        "import json, sys, time, keras\n"
+        "began = time.perf_counter(); import zoo; zoo.create_model; seconds = time.perf_counter() - began\n"
+        "heavy = ['keras_tuner', 'tensorflow_datasets', 'matplotlib', 'torch', 'sklearn']\n"
+        "print(json.dumps([seconds, [name for name in heavy if name in sys.modules], len(zoo.list_models())]))"
+    )
+    answers = [
+        json.loads(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+        for _ in range(2)
+    ]
+    for _, heavy, count in answers:
+        assert heavy == []
+        assert count >= 20
+    assert min(seconds for seconds, _, _ in answers) < 0.15
+
+
+def test_import_zoo_alone_loads_no_keras():
+    script = "import sys, zoo; print([name for name in ('keras', 'tensorflow', 'numpy') if name in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert answer.strip() == "[]"

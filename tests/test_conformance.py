@@ -1,0 +1,255 @@
+"""What every registered model promises, checked over the whole registry.
+
+Two tiers keep this affordable when the registry has a hundred names. Checks of a variant's numbers (parameters,
+multiply-accumulates, endpoints, the card) run for EVERY name: they only build the model, once. Checks of behaviour
+(training, saving, precision, sizes) run for ONE model of each architecture, the smallest with the same backbone, block
+and head: variants of an architecture differ in their rows alone, and a row is nothing but numbers.
+"""
+
+import functools
+import inspect
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import zoo
+from zoo import registry
+from zoo.builder import builder
+
+NAMES = zoo.list_models()
+
+
+def architecture(name):
+    entry = registry.entry(name)
+    return entry.backbone, entry.head, entry.row.get("block")
+
+
+@functools.cache
+def representatives() -> list[str]:
+    """The cheapest model of each architecture."""
+    cheapest: dict = {}
+    for name in sorted(NAMES, key=lambda name: zoo.model_card(name).num_macs):
+        cheapest.setdefault(architecture(name), name)
+    return sorted(cheapest.values())
+
+
+def small_shape(name, channels=None):
+    """A small legal input for the checks of behaviour."""
+    card = zoo.model_card(name)
+    size = max(card.min_size, 32)
+    return (size, size, channels or card.input_shape[-1])
+
+
+def small_model(name, **arguments):
+    return zoo.create_model(name, **{"classes": 7, "input_shape": small_shape(name), **arguments})
+
+
+def pictures(shape, count=2, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, (count, *shape)).astype("float32")
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def default(request):
+    """Each model as its builder makes it without arguments; built once for all checks of its numbers."""
+    model = builder(request.param)()
+    yield request.param, model
+    keras.utils.clear_session()
+
+
+def test_default_model_has_the_numbers_of_its_card(default):
+    name, model = default
+    card = zoo.model_card(name)
+    assert model.name == name
+    assert model.input_shape == (None, *card.input_shape)
+    assert model.output_shape == (None, card.classes)
+    assert zoo.count_params(model) == (card.num_params, card.num_state)
+    assert zoo.count_macs(model) == card.num_macs
+    assert tuple(zoo.endpoints(model)) == card.endpoints
+
+
+def test_stride_endpoints_have_the_stride_of_their_name(default):
+    _, model = default
+    strides = [endpoint for endpoint in zoo.endpoints(model) if endpoint.startswith("stride")]
+    assert strides
+    for endpoint in strides:
+        stride = int(endpoint.removeprefix("stride"))
+        assert zoo.receptive_field(model, endpoint).stride == (stride,) * (len(model.input_shape) - 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_card_is_complete(name):
+    card = zoo.model_card(name)
+    assert card.name == name
+    assert len(card.summary) > 20
+    assert not card.summary.endswith(".")
+    assert 1980 <= card.paper.year <= 2026
+    assert re.fullmatch(r"https?://\S+", card.paper.url)
+    assert len(card.paper.title) > 10
+    assert card.value_range[0] < card.value_range[1]
+    assert 1 <= card.min_size <= min(card.input_shape[:-1])
+    for result in card.results:
+        assert 0 < result.top1 <= 100
+        assert result.top5 is None or result.top1 < result.top5 <= 100
+        assert result.dataset
+        assert result.protocol
+        assert result.source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_builder_has_a_signature_and_a_docstring_of_its_own(name):
+    function = getattr(zoo.models, name)
+    parameters = inspect.signature(function).parameters
+    assert list(parameters)[:4] == ["include_top", "weights", "input_tensor", "input_shape"]
+    assert list(parameters)[4:8] == ["pooling", "classes", "classifier_activation", "name"]
+    assert parameters["classes"].default == zoo.model_card(name).classes
+    assert function.__name__ == name
+    for argument in parameters:
+        assert f"\n    {argument}: " in function.__doc__, argument
+    assert "Differences" not in function.__doc__
+
+
+def test_one_representative_stands_for_each_architecture():
+    assert {architecture(name) for name in representatives()} == {architecture(name) for name in NAMES}
+    assert len(representatives()) == len({architecture(name) for name in NAMES})
+
+
+@pytest.mark.parametrize("name", representatives())
+def test_step_moves_every_weight_and_training_alone_moves_statistics(name):
+    model = small_model(name)
+    inputs, labels = pictures(model.input_shape[1:], 8), np.arange(8) % 7
+    trained = {id(variable) for variable in model.trainable_variables}
+    state = [variable for variable in model.weights if id(variable) not in trained]
+    before = [variable.numpy().copy() for variable in state]
+
+    model(inputs, training=False)
+    assert all(np.array_equal(old, new.numpy()) for old, new in zip(before, state, strict=True))
+
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, model(inputs, training=True)))
+    gradients = tape.gradient(loss, model.trainable_variables)
+    assert np.isfinite(loss.numpy())
+    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+        assert gradient is not None, variable.path
+        assert np.isfinite(gradient).all(), variable.path
+        assert np.any(gradient), variable.path
+    moved = [not np.array_equal(old, new.numpy()) for old, new in zip(before, state, strict=True)]
+    for variable, has_moved in zip(state, moved, strict=True):
+        assert has_moved == ("moving" in variable.path), variable.path
+
+
+@pytest.mark.parametrize("name", representatives())
+def test_save_load_clone_and_compile_change_no_output(name, tmp_path):
+    model = small_model(name)
+    inputs = pictures(model.input_shape[1:])
+    expected = model(inputs, training=False).numpy()
+
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(inputs, training=False), expected)
+    assert zoo.endpoints(loaded) == zoo.endpoints(model)
+
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    np.testing.assert_array_equal(clone(inputs, training=False), expected)
+
+    compiled = tf.function(lambda x: model(x, training=False))
+    np.testing.assert_allclose(compiled(inputs), expected, rtol=1e-4, atol=1e-5)
+
+    zoo.weights.save(model, tmp_path / "weights")
+    other = small_model(name, weights=tmp_path / "weights")
+    np.testing.assert_array_equal(other(inputs, training=False), expected)
+
+
+@pytest.mark.parametrize("name", representatives())
+def test_plain_models_load_without_any_code_of_ours(name):
+    model = small_model(name)
+    kinds = {type(layer).__module__.split(".")[0] for layer in model.layers}
+    assert kinds == {"keras", "zoo"} if name == "lenet5" else kinds == {"keras"}
+
+
+@pytest.mark.parametrize("name", representatives())
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_keeps_a_float32_head(name, policy):
+    keras.config.set_dtype_policy(policy)
+    model = small_model(name)
+    # In training mode: before any step, batch norm in inference mode does not keep a deep network within float16.
+    output = model(pictures(model.input_shape[1:], 8), training=True)
+    assert output.dtype == "float32"
+    assert model.get_layer("logits").compute_dtype == "float32"
+    assert any(layer.compute_dtype == policy.removeprefix("mixed_") for layer in model.layers)
+    assert {variable.dtype for variable in model.weights} == {"float32"}
+    np.testing.assert_allclose(np.sum(output, axis=-1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", representatives())
+def test_any_legal_size_builds_and_runs(name):
+    smallest = zoo.model_card(name).min_size
+    channels = zoo.model_card(name).input_shape[-1]
+    for shape in [(smallest, smallest, channels), (smallest + 9, smallest + 4, 1), (smallest, smallest + 17, 4)]:
+        model = zoo.create_model(name, input_shape=shape, classes=3, include_top=True)
+        output = model(pictures(shape), training=False)
+        assert output.shape == (2, 3)
+        assert np.isfinite(output).all()
+
+
+@pytest.mark.parametrize("name", representatives())
+def test_illegal_size_is_refused_with_the_smallest_legal_one(name):
+    entry = registry.entry(name)
+    card = entry.card
+    too_small = (card.min_size - 1, card.min_size, card.input_shape[-1])
+    smallest = (card.min_size, card.min_size, card.input_shape[-1])
+    with pytest.raises(ValueError, match=re.escape(f"{name} needs an input of at least {smallest}")):
+        zoo.create_model(name, input_shape=too_small)
+    if card.min_size > 1:
+        keywords = {
+            key: value for key, value in entry.row.items() if key in registry.keyword_parameters(entry.backbone)
+        }
+        with pytest.raises(ValueError):  # noqa: PT011  (the card's limit is the graph's own: Keras refuses here)
+            entry.backbone(keras.Input(too_small), **keywords)
+
+
+@pytest.mark.parametrize("name", representatives())
+def test_without_the_head_any_size_runs(name):
+    channels = zoo.model_card(name).input_shape[-1]
+    body = zoo.create_model(name, include_top=False)
+    assert body.input_shape == (None, None, None, channels)
+    vectors = zoo.create_model(name, include_top=False, pooling="avg", input_shape=small_shape(name))
+    vectors.set_weights(body.get_weights())
+    inputs = pictures(small_shape(name))
+    maps = body(inputs, training=False).numpy()
+    np.testing.assert_allclose(vectors(inputs, training=False), maps.mean(axis=(1, 2)), rtol=1e-4, atol=1e-5)
+    highest = zoo.create_model(name, include_top=False, pooling="max", input_shape=small_shape(name))
+    highest.set_weights(body.get_weights())
+    np.testing.assert_allclose(highest(inputs, training=False), maps.max(axis=(1, 2)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", representatives())
+def test_features_returns_all_endpoints(name):
+    model = small_model(name)
+    endpoints = zoo.endpoints(model)
+    inputs = pictures(model.input_shape[1:])
+    outputs = zoo.features(model, endpoints)(inputs, training=False)
+    assert list(outputs) == endpoints or set(outputs) == set(endpoints)
+    np.testing.assert_allclose(tf.nn.softmax(outputs["logits"]), model(inputs, training=False), rtol=1e-5, atol=1e-6)
+    for endpoint, tensor in outputs.items():
+        if endpoint.startswith("stride"):
+            assert tensor.shape[1] <= -(-inputs.shape[1] // int(endpoint.removeprefix("stride")))
+
+
+@pytest.mark.parametrize("name", representatives())
+def test_logits_on_request_and_input_tensor(name):
+    shape = small_shape(name)
+    source = keras.Input(shape)
+    model = zoo.create_model(
+        name, input_tensor=keras.layers.Rescaling(2.0)(source), classes=5, classifier_activation=None, name="mine"
+    )
+    assert model.name == "mine"
+    assert model.inputs[0] is source
+    assert model.layers[-1].name == "logits"
+    plain = zoo.create_model(name, input_shape=shape, classes=5, classifier_activation=None)
+    plain.set_weights(model.get_weights())
+    inputs = pictures(shape)
+    np.testing.assert_allclose(model(inputs), plain(2 * inputs), rtol=1e-4, atol=1e-4)
