@@ -1,0 +1,203 @@
+"""A folder of class folders, checked whole before the first step.
+
+Each file is read and decoded once: that finds truncated pictures, and gives a fingerprint of the content. It costs
+what one epoch of reading costs, on all cores.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from zoo.data.dataset import Dataset, OnBad, Source
+from zoo.data.errors import DataError, printable
+from zoo.data.pictures import FORMATS, decode
+from zoo.data.splits import SPLITS, stratified
+
+# Under "skip" so many files may be bad, or this fraction of all, whichever is more.
+MAX_SKIPPED, MAX_SKIPPED_FRACTION = 10, 0.01
+
+_SPLIT_FOLDERS = {
+    "train": "train",
+    "validation": "validation",
+    "val": "validation",
+    "valid": "validation",
+    "test": "test",
+}
+_CLUTTER = ("thumbs.db", "desktop.ini")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A picture file: its path below the root, its class, and what decoding it showed, or what is wrong with it."""
+
+    name: str
+    label: str
+    size: tuple[int, int] = (0, 0)
+    channels: int = 0
+    digest: str = ""
+    fault: str = ""
+
+
+def load(name: str, root: Path, split_seed: int, on_bad: OnBad) -> Dataset:
+    """The pictures of `root/CLASS/…` or of `root/{train,validation,test}/CLASS/…`."""
+    if not root.is_dir():
+        raise DataError(f"{printable(str(root))} is no folder.")
+    parts = _split_folders(root)
+    found = {part: _scan(root, folder, on_bad) for part, folder in parts.items()}
+    everything = [item for items in found.values() for item in items]
+    bad = {item.name: item.fault for item in everything if item.fault}
+    if on_bad == "skip" and len(bad) > max(MAX_SKIPPED, MAX_SKIPPED_FRACTION * len(everything)):
+        raise DataError(
+            f"{len(bad)} of {len(everything)} files in {printable(str(root))} are bad, too many to skip: {_some(bad)}. "
+            'on_bad="count" leaves out all of them.'
+        )
+    good = {part: [item for item in items if not item.fault] for part, items in found.items()}
+    classes = _classes(root, parts, good)
+    splits = _splits(good, classes, split_seed)
+    if empty := [split for split in SPLITS if not len(splits.get(split, ()))]:
+        counts = ", ".join(f"{split} {len(items)}" for split, items in splits.items())
+        raise DataError(f"{printable(str(root))} has too few pictures for the split {', '.join(empty)} ({counts}).")
+    used = [item for items in splits.values() for item in items]
+    sizes = {item.size for item in used}
+    height, width = sizes.pop() if len(sizes) == 1 else (None, None)
+    lines = sorted(f"{item.name}\0{item.digest}" for item in used)
+    return Dataset(
+        name=name,
+        classes=classes,
+        image_shape=(height, width, max(item.channels for item in used)),
+        splits={split: _source(root, items, classes) for split, items in splits.items()},
+        source=f"the folder {printable(str(root))}",
+        licence="as its owner says",
+        fingerprint=hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest(),
+        bad_files=bad,
+    )
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    """The folders that hold class folders: one for each split that has its own, or the root for all."""
+    own = {_SPLIT_FOLDERS[entry.name]: entry for entry in sorted(root.iterdir()) if entry.name in _SPLIT_FOLDERS}
+    return own if "train" in own else {"all": root}
+
+
+def _scan(root: Path, folder: Path, on_bad: OnBad) -> list[_Found]:
+    """Find and decode all pictures below the class folders, in the order of their names."""
+    paths: list[tuple[str, str, Path | str]] = []
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir():
+            label = entry.name
+            paths += [(label, _below(root, path), fault or path) for path, fault in _walk(entry, (folder.resolve(),))]
+        elif not _is_clutter(entry):
+            paths.append(("", _below(root, entry), "it lies outside of the class folders"))
+    with ThreadPoolExecutor() as pool:
+        found = []
+        for item in pool.map(lambda path: _check(*path), paths):
+            if item.fault and on_bad == "raise":
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise DataError(
+                    f"{printable(str(root / item.name))} cannot be used: {item.fault}. "
+                    'Mend or remove it, or leave bad files out by on_bad="skip".'
+                )
+            found.append(item)
+    return found
+
+
+def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:
+    """All files below a folder, with the fault that makes one unusable. Links are followed, loops are not."""
+    real = folder.resolve()
+    if real in above:
+        yield folder, "it is a link to a folder that contains it"
+        return
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir():
+            yield from _walk(entry, (*above, real))
+        elif not _is_clutter(entry):
+            yield entry, ""
+
+
+def _check(label: str, name: str, path: Path | str) -> _Found:
+    """Read and decode one file; `path` is a text where a fault is known already."""
+    if isinstance(path, str):
+        return _Found(name, label, fault=path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return _Found(name, label, fault="its name is not UTF-8")
+    if path.suffix.lower() not in FORMATS:
+        return _Found(name, label, fault=f"it is no picture by its name (known: {', '.join(FORMATS)})")
+    try:
+        content = path.read_bytes()
+        image = decode(content)
+    except OSError as error:
+        return _Found(name, label, fault=f"it cannot be read: {error.strerror}")
+    except DataError as error:
+        return _Found(name, label, fault=str(error))
+    size, channels = (image.height, image.width), 1 if image.mode == "L" else 3
+    return _Found(name, label, size, channels, hashlib.sha256(content).hexdigest())
+
+
+def _classes(root: Path, parts: Mapping[str, Path], good: Mapping[str, list[_Found]]) -> tuple[str, ...]:
+    """The class folders, each of which must hold a picture, in every split the same."""
+    shown = printable(str(root))
+    if not any(good.values()):
+        raise DataError(f"{shown} holds no usable picture. Expected class folders with pictures.")
+    names = {
+        part: sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not _is_clutter(entry))
+        for part, folder in parts.items()
+    }
+    classes = names["train"] if "train" in names else names["all"]
+    for part, own in names.items():
+        if odd := sorted(set(own) ^ set(classes)):
+            raise DataError(f"{shown}: the classes of {part} are not those of train: {_some(odd)}.")
+        if empty := sorted(set(own) - {item.label for item in good[part]}):
+            raise DataError(f"{printable(str(parts[part]))} has classes without a usable picture: {_some(empty)}.")
+    if len(classes) < 2:
+        raise DataError(f"{shown} has one class, {printable(classes[0])!r}; classifying needs two.")
+    return tuple(printable(label) for label in classes)
+
+
+def _splits(good: Mapping[str, list[_Found]], classes: tuple[str, ...], seed: int) -> dict[str, list[_Found]]:
+    """The splits that have folders of their own, and the rest carved out of the others by hash of the name."""
+    if "all" in good:
+        return _carve(good["all"], classes, seed, validation=True, test=True)
+    carved = _carve(good["train"], classes, seed, validation="validation" not in good, test="test" not in good)
+    return {split: good.get(split) if split != "train" and split in good else carved[split] for split in SPLITS}
+
+
+def _carve(
+    items: list[_Found], classes: tuple[str, ...], seed: int, *, validation: bool, test: bool
+) -> dict[str, list[_Found]]:
+    fractions = {name: 0.0 for name, wanted in (("validation", validation), ("test", test)) if not wanted}
+    labels = np.array([classes.index(printable(item.label)) for item in items])
+    indices = stratified(labels, [item.name for item in items], seed=seed, **fractions)
+    return {split: [items[index] for index in own] for split, own in indices.items()}
+
+
+def _source(root: Path, items: list[_Found], classes: tuple[str, ...]) -> Source:
+    def picture(index: int) -> Image.Image:
+        path = root / items[index].name
+        try:
+            return decode(path.read_bytes())
+        except OSError as error:
+            raise DataError(f"{printable(str(path))} was there at the start and cannot be read now: {error}") from None
+
+    labels = np.array([classes.index(printable(item.label)) for item in items], np.int32)
+    return Source(labels, [printable(item.name) for item in items], picture)
+
+
+def _below(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _is_clutter(path: Path) -> bool:
+    """Files that systems leave in folders, and hidden ones."""
+    return path.name.startswith(".") or path.name.lower() in _CLUTTER
+
+
+def _some(names: Mapping[str, str] | list[str]) -> str:
+    items = [f"{printable(name)} ({names[name]})" if isinstance(names, Mapping) else printable(name) for name in names]
+    return ", ".join(items[:5]) + (f", … ({len(items)} in all)" if len(items) > 5 else "")
