@@ -25,8 +25,9 @@ import numpy as np
 import tensorflow as tf
 
 import zoo
-from zoo import data, files, registry, training, weights
-from zoo.builder import check_knobs, create_model
+from zoo import data, files, training, weights
+from zoo.builder import check_knobs
+from zoo.data import OnBad
 from zoo.report import Evaluation, write_report
 
 FORMAT = 1
@@ -85,10 +86,11 @@ class Settings:
     target: float | None = None
     max_minutes: float | None = None
     augment: str = "shift=1"
-    on_bad: str = "raise"
+    on_bad: OnBad = "raise"
 
     def __post_init__(self) -> None:
         """Refuse what no training can use, before any data is read."""
+        zoo.model_card(self.model)
         check_knobs(self.model, self.knobs)
         data.Augmentation.parse(self.augment)
         limits = {"epochs": 1, "batch_size": 1, "patience": 1, "plateau": 0, "seed": 0, "split_seed": 0}
@@ -133,14 +135,14 @@ def train(
     _refuse_used(folder, overwrite)
     dataset = data.load(settings.data, split_seed=settings.split_seed, on_bad=settings.on_bad)
     training.seed_everything(settings.seed)
-    card = registry.model_card(settings.model)
+    card = zoo.model_card(settings.model)
     image_size = settings.image_size or _own_size(card, dataset)
     arguments = {
         "classes": len(dataset.classes),
         "input_shape": (*image_size, dataset.image_shape[-1]),
         **settings.knobs,
     }
-    model = create_model(settings.model, **arguments)
+    model = zoo.create_model(settings.model, **arguments)
     config = {
         "format": FORMAT,
         "model": {"name": settings.model, "arguments": arguments},
@@ -233,7 +235,7 @@ class Run:
             stored = weights.open_weights(self.folder / BEST)
         except FileNotFoundError:
             raise ValueError(f"{self.folder} has no weights yet: its training ended before the first epoch.") from None
-        model = create_model(name, **{**arguments, "input_shape": tuple(arguments["input_shape"])})
+        model = zoo.create_model(name, **{**arguments, "input_shape": tuple(arguments["input_shape"])})
         return weights.load(model, stored)
 
     def _load_data(self, name: str) -> data.Dataset:
@@ -325,7 +327,7 @@ class Run:
             config=dict(self.config),
             history=self.history(),
             result=result,
-            card=registry.model_card(self.config["model"]["name"]).to_dict(),
+            card=zoo.model_card(self.config["model"]["name"]).to_dict(),
             evaluation=Evaluation(
                 split=split,
                 classes=tuple(self.config["data"]["classes"]),
@@ -351,7 +353,7 @@ class Run:
         return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-def _own_size(card: registry.Card, dataset: data.Dataset) -> tuple[int, int]:
+def _own_size(card: zoo.Card, dataset: data.Dataset) -> tuple[int, int]:
     """The size of the data's pictures where the model allows it, else the card's default."""
     height, width, _ = dataset.image_shape
     if height is None or width is None or min(height, width) < card.min_size:

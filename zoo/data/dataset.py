@@ -180,7 +180,7 @@ def load(
     Example:
         >>> import zoo
         >>> zoo.data.load("digits").num_examples
-        {'train': 1166, 'validation': 271, 'test': 360}
+        {'train': 1169, 'validation': 269, 'test': 359}
     """
     if on_bad not in ("raise", "skip", "count"):
         raise DataError(f"on_bad must be 'raise', 'skip' or 'count'. Received: on_bad={on_bad!r}")

@@ -165,7 +165,7 @@ def _splits(good: Mapping[str, list[_Found]], classes: tuple[str, ...], seed: in
     if "all" in good:
         return _carve(good["all"], classes, seed, validation=True, test=True)
     carved = _carve(good["train"], classes, seed, validation="validation" not in good, test="test" not in good)
-    return {split: good.get(split) if split != "train" and split in good else carved[split] for split in SPLITS}
+    return {split: good[split] if split != "train" and split in good else carved[split] for split in SPLITS}
 
 
 def _carve(

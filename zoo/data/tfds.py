@@ -30,8 +30,8 @@ def load(name: str, builder_name: str, split_seed: int, data_dir: str | os.PathL
     if not builder.info.splits:
         if not download:
             raise DataError(
-                f"{name} is not prepared in {builder.data_path}. Fetch it once, where there is a network: "
-                f"python -c \"import tensorflow_datasets as tfds; tfds.builder('{builder_name}').download_and_prepare()\""
+                f"{name} is not prepared in {builder.data_path}. Fetch it once, where there is a network, by "
+                f'zoo.data.load("{name}", download=True).'
             )
         builder.download_and_prepare()
     features = builder.info.features

@@ -31,7 +31,7 @@ class Batches(Protocol):
         ...
 
 
-Data: TypeAlias = "Batches | tf.data.Dataset"
+Data: TypeAlias = Batches | tf.data.Dataset
 
 _ACCURACIES: dict[type, Callable[..., keras.Metric]] = {
     keras.losses.SparseCategoricalCrossentropy: keras.metrics.SparseCategoricalAccuracy,
@@ -94,8 +94,8 @@ class Trainer:
             self.optimizer = model.optimizer
             self.optimizer.build(model.trainable_variables)
         self._train_call = tf.function(self._train_steps)
-        self._test_call = tf.function(lambda batch: self.strategy.run(self._test_step, args=(batch,)))
-        self._predict_call = tf.function(lambda inputs: model(inputs, training=False))
+        self._test_call = tf.function(self._test_steps)
+        self._predict_call = tf.function(lambda iterator: model(_unpack(next(iterator))[0], training=False))
         self._metrics_built = False
 
     @property
@@ -171,13 +171,15 @@ class Trainer:
         """
         self._build_metrics(data)
         self._reset()
-        for batch in _epoch(data, 0):
-            self._test_call(batch)
+        steps, iterator = _num_batches(data), iter(_epoch(data, 0))
+        for first in range(0, steps, self.steps_per_call):
+            self._test_call(iterator, tf.constant(min(self.steps_per_call, steps - first)))
         return self._results()
 
     def predict(self, data: Data) -> np.ndarray:
         """The model's outputs (examples, …) in the order of the data; labels are not looked at."""
-        return np.concatenate([self._predict_call(_unpack(batch)[0]).numpy() for batch in _epoch(data, 0)])
+        iterator = iter(_epoch(data, 0))
+        return np.concatenate([self._predict_call(iterator).numpy() for _ in range(_num_batches(data))])
 
     def _train_epoch(self, data: Data, epoch: int, steps: int, callbacks: list[keras.callbacks.Callback]) -> None:
         begins = [item for item in callbacks if _overrides(item, "on_train_batch_begin")]
@@ -200,6 +202,10 @@ class Trainer:
         for _ in tf.range(num_steps):
             self.strategy.run(self._replica_step, args=(next(iterator),))
 
+    def _test_steps(self, iterator: tf.data.Iterator, num_steps: tf.Tensor) -> None:
+        for _ in tf.range(num_steps):
+            self.strategy.run(self._test_step, args=(next(iterator),))
+
     def _replica_step(self, batch: Any) -> None:
         inputs, labels, weights = _unpack(batch)
         context = tf.distribute.get_replica_context()
@@ -208,18 +214,19 @@ class Trainer:
             outputs = self.model(inputs, training=True)
             losses, weights = self._losses(labels, outputs, weights)
             total = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.reduce_sum(weights))
-            penalty = self._penalty() / context.num_replicas_in_sync
-            loss = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), total) + penalty
+            penalty = self._penalty()
+            loss = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), total)
+            loss += penalty / context.num_replicas_in_sync
             scaled = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, variables)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        self._update(labels, outputs, losses, weights)
+        self._update(labels, outputs, losses + penalty, weights)
 
     def _test_step(self, batch: Any) -> None:
         inputs, labels, weights = _unpack(batch)
         outputs = self.model(inputs, training=False)
         losses, weights = self._losses(labels, outputs, weights)
-        self._update(labels, outputs, losses, weights)
+        self._update(labels, outputs, losses + self._penalty(), weights)
 
     def _losses(self, labels: Any, outputs: Any, weights: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of each example and its weight, in float32 whatever the model computes in."""
@@ -232,7 +239,7 @@ class Trainer:
         return tf.add_n([tf.cast(loss, tf.float32) for loss in self.model.losses] or [tf.zeros(())])
 
     def _update(self, labels: Any, outputs: Any, losses: tf.Tensor, weights: tf.Tensor) -> None:
-        self._mean_loss.update_state(losses + self._penalty(), sample_weight=weights)
+        self._mean_loss.update_state(losses, sample_weight=weights)
         for metric in self._metrics:
             metric.update_state(labels, outputs, sample_weight=weights)
 
@@ -278,7 +285,7 @@ def _metric(metric: keras.Metric | str, loss: keras.losses.Loss) -> keras.Metric
         return _ACCURACIES[type(loss)](name="accuracy")
     resolved = keras.metrics.get(metric)
     if isinstance(resolved, keras.Metric):
-        return resolved
+        return type(resolved)(name=metric)
     return keras.metrics.MeanMetricWrapper(resolved, name=metric)
 
 
@@ -291,7 +298,7 @@ def _num_batches(data: Data) -> int:
             f"The data must know its number of batches: {error}. Use tf.data.experimental.assert_cardinality."
         ) from None
     if count < 1:
-        raise ValueError("There is no batch to train on.")
+        raise ValueError("There is no batch of data.")
     return count
 
 
