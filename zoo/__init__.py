@@ -41,7 +41,7 @@ _HOMES = {
     "model_card": "zoo.registry",
     "register": "zoo.registry",
 }
-_SUBPACKAGES = ("data", "layers", "models", "report", "training", "weights")
+_SUBPACKAGES = ("data", "layers", "models", "report", "runs", "training", "weights")
 
 __all__ = [*_HOMES]
 

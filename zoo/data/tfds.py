@@ -53,7 +53,7 @@ def load(name: str, builder_name: str, split_seed: int, data_dir: str | os.PathL
         image_shape=(height, width, channels),
         splits=splits,
         source=f"TensorFlow Datasets {builder.info.full_name}",
-        licence=(builder.info.redistribution_info or {}).get("license", "") or "as its authors say",
+        licence=getattr(builder.info.redistribution_info, "license", "") or "as its authors say",
         fingerprint=hashlib.sha256(f"{builder.info.full_name} {builder.info.dataset_size}".encode()).hexdigest(),
     )
 

@@ -1,0 +1,163 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import zoo
+from zoo.data import Augmentation, DataError
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return zoo.data.load("digits")
+
+
+def arrays(dataset):
+    batches = [(x.numpy(), y.numpy()) for x, y in dataset]
+    return [x for x, _ in batches], [y for _, y in batches]
+
+
+def test_evaluation_sees_each_example_once_in_a_fixed_order(digits):
+    pipeline = digits.pipeline("validation", batch_size=50)
+    assert len(pipeline) == 6
+    assert pipeline.num_examples == 269
+    pictures, labels = arrays(pipeline.epoch(0))
+    assert [len(batch) for batch in labels] == [50] * 5 + [19]
+    again, _ = arrays(pipeline.epoch(5))
+    np.testing.assert_array_equal(np.concatenate(pictures), np.concatenate(again))
+    assert len({picture.tobytes() for picture in np.concatenate(pictures)}) == 269
+
+
+def test_spec_and_length_are_what_comes(digits):
+    pipeline = digits.pipeline("test", batch_size=64, image_size=(12, 10), channels=3)
+    dataset = pipeline.epoch()
+    assert dataset.element_spec == pipeline.element_spec
+    assert len(dataset) == len(pipeline) == 6
+    assert len(pipeline.epoch(0, start=4)) == 2
+    pictures, labels = next(iter(dataset))
+    assert pictures.shape == (64, 12, 10, 3)
+    assert pictures.dtype == tf.float32
+    assert labels.dtype == tf.int32
+
+
+def test_training_order_is_a_permutation_of_seed_and_epoch(digits):
+    def order(seed, epoch):
+        pipeline = digits.pipeline("train", batch_size=100, training=True, seed=seed)
+        pictures, _ = arrays(pipeline.epoch(epoch))
+        return [picture.tobytes() for picture in np.concatenate(pictures)]
+
+    first = order(1, 0)
+    assert order(1, 0) == first
+    assert sorted(order(1, 1)) == sorted(order(2, 0)) == sorted(first)
+    assert order(1, 1) != first != order(2, 0)
+    assert order(1, 1) != order(2, 0)
+
+
+def test_an_epoch_can_start_anywhere(digits):
+    pipeline = digits.pipeline(
+        "train", batch_size=64, training=True, seed=3, augmentation=Augmentation(flip=True, shift=2)
+    )
+    whole, labels = arrays(pipeline.epoch(4))
+    for start in (0, 1, 7, 18, 19):
+        rest, rest_labels = arrays(pipeline.epoch(4, start=start))
+        assert len(rest) == len(whole) - start
+        for one, other in zip(whole[start:] + labels[start:], rest + rest_labels, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_what_happens_to_an_example_does_not_depend_on_its_batch(digits):
+    def augmented(batch_size):
+        pipeline = digits.pipeline(
+            "train", batch_size=batch_size, training=True, seed=3, augmentation=Augmentation(shift=2)
+        )
+        return np.concatenate(arrays(pipeline.epoch(1))[0])
+
+    np.testing.assert_array_equal(augmented(32), augmented(100))
+
+
+def test_shift_cuts_windows_out_of_the_padded_picture():
+    picture = np.arange(1, 13, dtype="uint8").reshape(1, 3, 4, 1)
+    padded = np.pad(picture[0, :, :, 0], 1)
+    windows = {padded[i : i + 3, j : j + 4].tobytes() for i in range(3) for j in range(3)}
+    draws = np.random.default_rng(0).uniform(size=(300, 3)).astype("float32")
+    out = Augmentation(shift=1).apply(tf.constant(np.repeat(picture, 300, 0)), tf.constant(draws)).numpy()
+    assert out.shape == (300, 3, 4, 1)
+    assert {one[:, :, 0].tobytes() for one in out} == windows
+
+
+def test_flip_mirrors_half_of_the_pictures():
+    picture = np.arange(6, dtype="uint8").reshape(1, 2, 3, 1)
+    draws = np.random.default_rng(0).uniform(size=(1000, 3)).astype("float32")
+    out = Augmentation(flip=True).apply(tf.constant(np.repeat(picture, 1000, 0)), tf.constant(draws)).numpy()
+    mirrored = np.array([np.array_equal(one, picture[0, :, ::-1]) for one in out])
+    same = np.array([np.array_equal(one, picture[0]) for one in out])
+    assert np.all(mirrored ^ same)
+    assert 0.45 < mirrored.mean() < 0.55
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", Augmentation()),
+        ("flip", Augmentation(flip=True)),
+        (" shift=3 , flip ", Augmentation(flip=True, shift=3)),
+    ],
+)
+def test_augmentation_is_parsed(text, expected):
+    assert Augmentation.parse(text) == expected
+    assert Augmentation(**expected.to_dict()) == expected
+
+
+@pytest.mark.parametrize("text", ["flop", "flip=1", "shift", "shift=-1", "shift=a", "shift=1.5"])
+def test_unknown_augmentation_is_refused(text):
+    with pytest.raises(
+        DataError, match=f'Augmentations are "flip" and "shift=PIXELS", with commas. Received: {text!r}'
+    ):
+        Augmentation.parse(text)
+
+
+def test_negative_shift_is_refused():
+    with pytest.raises(DataError, match="shift must be at least 0 pixels. Received: shift=-1"):
+        Augmentation(shift=-1)
+
+
+def test_values_are_scaled_linearly(digits):
+    stored, _ = arrays(digits.pipeline("test", batch_size=359, value_range=(0, 255)).epoch())
+    for low, high in ((0.0, 1.0), (-1.0, 1.0), (-0.1, 1.175)):
+        scaled, _ = arrays(digits.pipeline("test", batch_size=359, value_range=(low, high)).epoch())
+        np.testing.assert_allclose(scaled[0], low + stored[0] / 255 * (high - low), atol=1e-6)
+        assert scaled[0].min() == pytest.approx(low)
+        assert scaled[0].max() == pytest.approx(high)
+
+
+def test_resizing_is_pillows(digits):
+    stored, _ = arrays(digits.pipeline("test", batch_size=8, value_range=(0, 255)).epoch())
+    resized, _ = arrays(digits.pipeline("test", batch_size=8, image_size=(28, 5), value_range=(0, 255)).epoch())
+    for before, after in zip(stored[0], resized[0], strict=True):
+        expected = Image.fromarray(before[..., 0].astype("uint8")).resize((5, 28), Image.Resampling.BILINEAR)
+        np.testing.assert_allclose(after[..., 0], np.asarray(expected), atol=1e-4)
+
+
+def test_a_further_epoch_is_made_at_once(digits):
+    pipeline = digits.pipeline("train", batch_size=32, training=True)
+    pipeline.epoch(0)
+    assert pipeline._make.experimental_get_tracing_count() == 1
+    pipeline.epoch(1, start=3)
+    assert pipeline._make.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"split": "tests"}, "digits has no split 'tests'. Splits: train, validation, test"),
+        ({"batch_size": 0}, "batch_size must be at least 1. Received: batch_size=0"),
+        ({"channels": 2}, r"Pictures have 1 channel \(grey\) or 3 \(colour\). Received: channels=2"),
+        ({"image_size": (0, 8)}, r"image_size must be at least 1x1. Received: image_size=\(0, 8\)"),
+        ({"value_range": (1, 1)}, r"value_range must rise. Received: value_range=\(1, 1\)"),
+        ({"augmentation": Augmentation(flip=True)}, "Augmentation is for training"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_illegal_arguments_are_refused(digits, arguments, message):
+    with pytest.raises(DataError, match=message):
+        digits.pipeline(**{"split": "test", "batch_size": 8, **arguments})

@@ -1,0 +1,163 @@
+import builtins
+
+import numpy as np
+import pytest
+
+import zoo
+from zoo.data import DataError
+
+tfds = pytest.importorskip("tensorflow_datasets", reason="the extra 'data' is not installed")
+
+
+class Shapes(tfds.core.GeneratorBasedBuilder):
+    """Bright and dark squares: a set of our own, prepared for real and without a network."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    SPLITS = ("train",)
+    SIZE = (8, 6)
+
+    def _info(self):
+        features = tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(shape=(*self.SIZE, 1)),
+                "label": tfds.features.ClassLabel(names=["dark", "bright"]),
+            }
+        )
+        return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def _split_generators(self, dl_manager):
+        return {split: self._generate_examples(split) for split in self.SPLITS}
+
+    def _generate_examples(self, split):
+        rng = np.random.default_rng(len(split))
+        for index in range(60):
+            label = -1 if split == "test" and self.UNLABELLED else index % 2
+            base = 180 * (index % 2)
+            yield f"{index:04}", {"image": rng.integers(base, base + 60, (8, 6, 1), "uint8"), "label": label}
+
+    UNLABELLED = False
+
+
+class ShapesWithSplits(Shapes):
+    """The same with splits of its own."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    SPLITS = ("train", "validation", "test")
+
+
+class ShapesOfManySizes(Shapes):
+    """The same without a common size."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    SIZE = (None, None)
+
+
+class ShapesUnlabelled(ShapesWithSplits):
+    """The same with a test split whose labels are kept back."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    UNLABELLED = True
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    for builder in (Shapes, ShapesWithSplits, ShapesOfManySizes, ShapesUnlabelled):
+        builder(data_dir=tmp_path).download_and_prepare()
+    return tmp_path
+
+
+def check_pictures(data, split):
+    """Every picture of the split has the brightness of its label."""
+    batch, labels = next(iter(data.pipeline(split, batch_size=100, image_size=(8, 6)).epoch()))
+    assert len(labels) == data.num_examples[split]
+    np.testing.assert_array_equal(batch.numpy().mean(axis=(1, 2, 3)) > 0.5, labels.numpy() == 1)
+
+
+def test_missing_splits_are_carved_out_of_train(data_dir):
+    data = zoo.data.load("tfds:shapes", data_dir=data_dir)
+    assert data.classes == ("dark", "bright")
+    assert data.image_shape == (8, 6, 1)
+    assert data.num_examples == {"train": 40, "validation": 8, "test": 12}
+    names = {data.example_name(split, i) for split, count in data.num_examples.items() for i in range(count)}
+    assert names == {f"shapes/train/{index}" for index in range(60)}
+    for split in data.num_examples:
+        check_pictures(data, split)
+
+
+def test_own_splits_are_kept(data_dir):
+    data = zoo.data.load("tfds:shapes_with_splits", data_dir=data_dir)
+    assert data.num_examples == {"train": 60, "validation": 60, "test": 60}
+    check_pictures(data, "validation")
+
+
+def test_a_split_without_labels_is_not_used(data_dir):
+    data = zoo.data.load("tfds:shapes_unlabelled", data_dir=data_dir)
+    assert data.num_examples == {"train": 48, "validation": 60, "test": 12}
+    check_pictures(data, "test")
+
+
+def test_large_sets_are_streamed(data_dir, monkeypatch):
+    monkeypatch.setattr(zoo.data.tfds, "CACHE_BYTES", 0)
+    data = zoo.data.load("tfds:shapes_of_many_sizes", data_dir=data_dir)
+    assert data.image_shape == (None, None, 1)
+    assert data.num_examples == {"train": 39, "validation": 9, "test": 12}
+    for split in data.num_examples:
+        check_pictures(data, split)
+    assert data.example_name("test", 3) == "shapes_of_many_sizes/train[80%:100%]/3"
+
+
+def test_streams_keep_the_promise_of_seed_and_epoch(data_dir, monkeypatch):
+    monkeypatch.setattr(zoo.data.tfds, "CACHE_BYTES", 0)
+    data = zoo.data.load("tfds:shapes_with_splits", data_dir=data_dir)
+    pipeline = data.pipeline("train", batch_size=16, training=True, seed=1, augmentation=zoo.data.Augmentation(shift=1))
+
+    def epoch(number, start=0):
+        return [x.numpy() for x, _ in pipeline.epoch(number, start)]
+
+    first = epoch(0)
+    assert [len(batch) for batch in first] == [16, 16, 16, 12]
+    for one, other in zip(first[2:], epoch(0, start=2), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not np.array_equal(np.concatenate(first), np.concatenate(epoch(1)))
+    plain = data.pipeline("test", batch_size=16)
+    for (one, _), (other, _) in zip(plain.epoch(0), plain.epoch(3), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "tf_flowers"])
+def test_names_of_tensorflow_datasets(name, tmp_path):
+    with tfds.testing.mock_data(num_examples=120):
+        data = zoo.data.load(f"tfds:{name}", data_dir=tmp_path, download=True)
+        assert len(data.classes) == {"mnist": 10, "cifar10": 10, "tf_flowers": 5}[name]
+        size = None if data.image_shape[0] else (16, 16)
+        batch, labels = next(iter(data.pipeline("train", batch_size=8, image_size=size, training=True).epoch()))
+        assert batch.shape[-1] == data.image_shape[-1]
+        assert int(labels.numpy().max()) < len(data.classes)
+
+
+def test_what_is_not_there_is_refused_at_once(tmp_path):
+    with pytest.raises(DataError, match=r"tfds:mnist is not prepared in .*mnist.* Fetch it once"):
+        zoo.data.load("tfds:mnist", data_dir=tmp_path)
+    with pytest.raises(DataError, match="TensorFlow Datasets has no 'no_such_set'"):
+        zoo.data.load("tfds:no_such_set", data_dir=tmp_path)
+
+
+def test_sets_without_pictures_are_refused(tmp_path):
+    with (
+        tfds.testing.mock_data(num_examples=3),
+        pytest.raises(DataError, match=r"is no set of pictures with labels; its features are"),
+    ):
+        zoo.data.load("tfds:imdb_reviews", data_dir=tmp_path, download=True)
+
+
+def test_without_the_extra_the_message_names_it(monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *arguments, **options):
+        if name.startswith("tensorflow_datasets"):
+            raise ImportError(name)
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(DataError, match=r'needs TensorFlow Datasets: pip install "cnn-zoo\[data\]"'):
+        zoo.data.load("tfds:mnist")

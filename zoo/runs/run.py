@@ -1,0 +1,211 @@
+"""A run folder, and what its best weights answer."""
+
+import functools
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import zoo
+from zoo import data, training, weights
+from zoo.report import Evaluation, write_report
+
+FORMAT = 1
+CONFIG, RESULT, METRICS, BEST = "config.json", "result.json", "metrics.jsonl", "best"
+
+# Python takes over every so many steps; a call costs about as much as a step of the smallest networks.
+STEPS_PER_CALL = 8
+
+
+def open_run(folder: str | os.PathLike) -> "Run":
+    """Open a run folder.
+
+    Raises:
+        ValueError: It is no run folder, or of a format that this version does not read.
+    """
+    folder = Path(folder)
+    config = _read_json(folder / CONFIG)
+    if config.get("format") != FORMAT:
+        raise ValueError(f"{folder / CONFIG} has format {config.get('format')!r}, this version reads {FORMAT}.")
+    return Run(folder, config)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, with the model and the data that belong to it; both are made when first needed.
+
+    Attributes:
+        folder: The run folder.
+        config: What `config.json` says.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+
+    def _keep(self, model: keras.Model, dataset: data.Dataset) -> None:
+        """Take the model and the data that are there already."""
+        self.__dict__.update(model=model, dataset=dataset)
+
+    @functools.cached_property
+    def dataset(self) -> data.Dataset:
+        """The data set that the run was trained on, with the same split."""
+        return self._load_data(self.config["data"]["name"])
+
+    @functools.cached_property
+    def model(self) -> keras.Model:
+        """The model with its best weights."""
+        name, arguments = self.config["model"]["name"], self.config["model"]["arguments"]
+        try:
+            stored = weights.open_weights(self.folder / BEST)
+        except FileNotFoundError:
+            raise ValueError(f"{self.folder} has no weights yet: its training ended before the first epoch.") from None
+        model = zoo.create_model(name, **{**arguments, "input_shape": tuple(arguments["input_shape"])})
+        return weights.load(model, stored)
+
+    def _load_data(self, name: str) -> data.Dataset:
+        facts = self.config["data"]
+        return data.load(name, split_seed=facts["split_seed"], on_bad=facts["on_bad"])
+
+    def _input_form(self) -> dict[str, Any]:
+        """Size, channels and range of what the model takes in."""
+        facts = self.config["data"]
+        return {
+            "image_size": tuple(facts["image_size"]),
+            "channels": self.config["model"]["arguments"]["input_shape"][-1],
+            "value_range": tuple(facts["value_range"]),
+        }
+
+    def pipeline(self, split: str, *, dataset: data.Dataset | None = None, **options: Any) -> data.Pipeline:
+        """Batches of a split in the form that the model takes; `options` go to `zoo.data.Dataset.pipeline`."""
+        batch_size = self.config["training"]["batch_size"]
+        return (dataset or self.dataset).pipeline(split, batch_size=batch_size, **self._input_form(), **options)
+
+    def evaluate(self, split: str = "test", data_name: str | None = None) -> dict[str, Any]:
+        """Loss and accuracy of the best weights.
+
+        Args:
+            split: "train", "validation" or "test".
+            data_name: Another data set with the same classes; None for the run's own.
+
+        Returns:
+            `data`, `split`, `examples`, `loss` (cross-entropy in nats) and `accuracy` (0 to 1).
+
+        Raises:
+            ValueError: The data cannot be read, or has other classes.
+        """
+        dataset = self._dataset_named(data_name)
+        batches = self.pipeline(split, dataset=dataset)
+        scores = make_trainer(self.model, "sgd").evaluate(batches)
+        return {"data": dataset.name, "split": split, "examples": batches.num_examples, **scores}
+
+    def _dataset_named(self, name: str | None) -> data.Dataset:
+        if name in (None, self.config["data"]["name"]):
+            return self.dataset
+        dataset = self._load_data(name)
+        if list(dataset.classes) != list(self.config["data"]["classes"]):
+            raise ValueError(
+                f"{name} has other classes than the run. Expected: {_some(self.config['data']['classes'])}. "
+                f"Received: {_some(dataset.classes)}"
+            )
+        return dataset
+
+    def predict(self, paths: Sequence[str | os.PathLike], *, top: int = 5) -> list[list[tuple[str, float]]]:
+        """The most probable classes of picture files.
+
+        Args:
+            paths: Picture files.
+            top: Number of classes to return, at least 1.
+
+        Returns:
+            For each file its `top` classes with their probabilities, the most probable first.
+
+        Raises:
+            ValueError: A file cannot be read; the message names it.
+        """
+        if top < 1:
+            raise ValueError(f"top must be at least 1. Received: top={top}")
+        classes = self.config["data"]["classes"]
+        pictures = [data.read_image(path, **self._input_form()) for path in paths]
+        batches = tf.data.Dataset.from_tensor_slices((np.stack(pictures), np.zeros(len(pictures), np.int32)))
+        rows = make_trainer(self.model, "sgd").predict(batches.batch(self.config["training"]["batch_size"]))
+        return [[(classes[index], float(row[index])) for index in np.argsort(-row)[:top]] for row in rows]
+
+    def report(self, split: str = "test") -> Path:
+        """Write `report.html` and `figures/` from the run folder; returns the page's path.
+
+        Raises:
+            ValueError: The training has not finished.
+        """
+        result = self.result()
+        batches = self.pipeline(split)
+        labels = np.concatenate([labels.numpy() for _, labels in batches.epoch()])
+        low, high = self.config["data"]["value_range"]
+
+        def image(index: int) -> np.ndarray:
+            batch, place = divmod(index, batches.batch_size)
+            picture = next(iter(batches.epoch(0, start=batch)))[0][place].numpy()
+            return np.clip(np.rint((picture - low) / (high - low) * 255), 0, 255).astype(np.uint8)
+
+        return write_report(
+            self.folder,
+            config=dict(self.config),
+            history=self.history(),
+            result=result,
+            card=zoo.model_card(self.config["model"]["name"]).to_dict(),
+            evaluation=Evaluation(
+                split=split,
+                classes=tuple(self.config["data"]["classes"]),
+                labels=labels,
+                probabilities=make_trainer(self.model, "sgd").predict(batches),
+                image=image,
+                name=lambda index: self.dataset.example_name(split, index),
+            ),
+            filters=_first_filters(self.model),
+        )
+
+    def result(self) -> dict[str, Any]:
+        """What `result.json` says: why training stopped, the best epoch, the scores on the test split.
+
+        Raises:
+            ValueError: The training has not finished.
+        """
+        return _read_json(self.folder / RESULT)
+
+    def history(self) -> list[dict[str, Any]]:
+        """The lines of `metrics.jsonl`; a last line without an end is left out."""
+        text = (self.folder / METRICS).read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def make_trainer(model: keras.Model, optimizer: keras.Optimizer | str) -> training.Trainer:
+    """The trainer of a classifier: cross-entropy on whole-number labels, accuracy."""
+    return training.Trainer(
+        model, optimizer=optimizer, loss="sparse_categorical_crossentropy", steps_per_call=STEPS_PER_CALL
+    )
+
+
+def _first_filters(model: keras.Model) -> np.ndarray | None:
+    """The kernel (height, width, channels, filters) of the first 2-D convolution, or None."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            return keras.ops.convert_to_numpy(layer.kernel)
+    return None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(f"{path.parent} is no finished run: it has no {path.name}.")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}.") from None
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + ("" if len(names) <= 10 else f", … ({len(names)})")
