@@ -196,7 +196,7 @@ def _add_train(commands: Any) -> None:
     add("--on-bad", choices=("raise", "skip", "count"), default=none,
         help="what a broken file of a folder does (default: raise)")  # fmt: skip
     add("--set", dest="knobs", type=_knob, action="append", default=[], metavar="KNOB=VALUE",
-        help="argument of the model's family, such as drop_path=0.1; may be repeated")  # fmt: skip
+        help="argument of the model's family, such as drop_path=0.1; may be repeated (default: none)")  # fmt: skip
     parser.set_defaults(run=_train)
 
 
@@ -234,7 +234,8 @@ def _add_evaluate(commands: Any) -> None:
     parser = commands.add_parser("evaluate", help="measure a run's best weights")
     parser.add_argument("folder", metavar="RUN", help="run folder")
     parser.add_argument("--data", help="other data with the same classes (default: the run's own)")
-    parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="(default: test)")
+    parser.add_argument("--split", choices=("train", "validation", "test"), default="test",
+        help="which part of the data (default: test)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_evaluate)
 

@@ -1,0 +1,234 @@
+"""The main job from end to end, on the real digits."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+import zoo
+from zoo import runs
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A short but real training: `simple_cnn` for a few epochs."""
+    folder = tmp_path_factory.mktemp("runs") / "a"
+    settings = runs.Settings(model="simple_cnn", seed=1, epochs=6, batch_size=64)
+    return runs.train(settings, folder, command=["zoo", "train", "simple_cnn"])
+
+
+def test_the_folder_is_complete(run):
+    assert sorted(os.listdir(run.folder)) == [
+        "best", "config.json", "figures", "metrics.jsonl", "report.html", "result.json", "tensorboard", "timing.jsonl"
+    ]  # fmt: skip
+    assert {"curves.png", "confusion.png", "mistakes.png", "filters.png"} <= set(os.listdir(run.folder / "figures"))
+    assert len(run.history()) == 6
+
+
+def test_the_result_says_what_happened(run):
+    result = run.result()
+    assert result["stopped"] == {"rule": "epochs", "explanation": "all 6 epochs are done"}
+    assert result["evaluation"]["examples"] == 359
+    assert result["evaluation"]["accuracy"] > 0.9
+    best = min(run.history(), key=lambda record: record["val_loss"])
+    assert result["best"]["epoch"] == best["epoch"]
+    assert result["num_params"] == 137_660
+
+
+def test_pictures_are_resized_where_the_model_needs_it(run):
+    assert run.config["model"]["arguments"]["input_shape"] == [28, 28, 1]
+    assert run.config["data"]["image_size"] == [28, 28]
+
+
+def test_an_opened_run_gives_the_same_scores(run):
+    again = runs.open_run(run.folder)
+    scores, expected = again.evaluate("test"), run.result()["evaluation"]
+    assert scores.pop("loss") == pytest.approx(expected.pop("loss"), rel=1e-6)
+    assert scores == expected
+    assert again.evaluate("train")["examples"] == 1169
+
+
+def digit_file(folder, index):
+    """One of scikit-learn's digits as a PNG file, and what it shows."""
+    bunch = load_digits()
+    path = folder / f"digit{index}.png"
+    Image.fromarray(np.rint(bunch.images[index] * 255 / 16).astype("uint8")).save(path)
+    return path, str(bunch.target[index])
+
+
+def test_predicting_files_agrees_with_the_pipeline(run, tmp_path):
+    indices = [int(run.dataset.example_name("test", i).split("/")[1]) for i in range(30)]
+    files = [digit_file(tmp_path, index) for index in indices]
+    answers = run.predict([path for path, _ in files], top=3)
+    batch = next(iter(run.pipeline("test").epoch()))[0][:30]
+    expected = run.model(batch).numpy()
+    for answer, row in zip(answers, expected, strict=True):
+        assert len(answer) == 3
+        assert answer[0][0] == run.dataset.classes[row.argmax()]
+        assert [p for _, p in answer] == pytest.approx(np.sort(row)[::-1][:3], abs=1e-5)
+    right = np.mean([answer[0][0] == label for answer, (_, label) in zip(answers, files, strict=True)])
+    assert right > 0.8
+
+
+def test_the_report_can_be_written_again(run):
+    before = run.report().read_bytes()
+    assert run.report().read_bytes() == before
+    assert b"simple_cnn" in before
+
+
+def test_two_runs_of_a_seed_are_identical(tmp_path):
+    lines = []
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        settings = runs.Settings(model="resnet20", seed=seed, epochs=2, knobs={"drop_path": 0.1})
+        lines.append((runs.train(settings, tmp_path / name).folder / "metrics.jsonl").read_bytes())
+    assert lines[0] == lines[1] != lines[2]
+
+
+def test_the_model_takes_the_size_and_channels_of_the_data(tmp_path):
+    run = runs.train(runs.Settings(model="resnet20", epochs=1), tmp_path / "a")
+    assert run.model.input_shape == (None, 8, 8, 1)
+    run = runs.train(runs.Settings(model="resnet20", epochs=1, image_size=(12, 10)), tmp_path / "b")
+    assert run.model.input_shape == (None, 12, 10, 1)
+
+
+def test_target_and_patience_end_a_training(tmp_path):
+    run = runs.train(runs.Settings(model="simple_cnn", epochs=50, target=0.5), tmp_path / "a")
+    assert run.result()["stopped"]["rule"] == "Target"
+    assert run.result()["epochs"] < 10
+    run = runs.train(
+        runs.Settings(model="simple_cnn", epochs=50, patience=1, learning_rate=0.1, plateau=0), tmp_path / "b"
+    )
+    assert run.result()["stopped"]["rule"] == "Patience"
+
+
+def test_a_training_that_diverges_ends_with_a_reason(tmp_path):
+    settings = runs.Settings(model="simple_cnn", epochs=5, optimizer="sgd", learning_rate=1e20)
+    with pytest.raises(ValueError, match=r"validation loss was never finite, so there are no weights: .*loss is nan"):
+        runs.train(settings, tmp_path / "a")
+    with pytest.raises(ValueError, match="has no weights yet: its training ended before the first epoch"):
+        _ = runs.open_run(tmp_path / "a").model
+    with pytest.raises(ValueError, match=r"is no finished run: it has no result.json"):
+        runs.open_run(tmp_path / "a").report()
+
+
+def test_a_used_folder_is_refused_and_overwritten_on_request(run, tmp_path):
+    settings = runs.Settings(model="simple_cnn", epochs=1)
+    before = (run.folder / "config.json").read_bytes()
+    with pytest.raises(ValueError, match="holds a run already. Choose another folder, or overwrite it"):
+        runs.train(settings, run.folder)
+    assert (run.folder / "config.json").read_bytes() == before
+    (tmp_path / "mine.txt").write_text("precious")
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match="holds other files; a run needs a folder of its own"):
+            runs.train(settings, tmp_path, overwrite=overwrite)
+    with pytest.raises(ValueError, match=r"mine.txt is a file"):
+        runs.train(settings, tmp_path / "mine.txt")
+    first = runs.train(settings, tmp_path / "run").folder
+    (first / "old").write_text("")
+    runs.train(settings, first, overwrite=True)
+    assert not (first / "old").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"model": "resnet21"}, ValueError, "There is no model named 'resnet21'. Did you mean"),
+        ({"knobs": {"depth": 3}}, TypeError, "has no argument 'depth'"),
+        ({"epochs": 0}, ValueError, "epochs must be at least 1. Received: epochs=0"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
+        ({"seed": -1}, ValueError, "seed must be at least 0"),
+        ({"learning_rate": 0}, ValueError, "learning_rate must be above 0"),
+        ({"learning_rate": float("nan")}, ValueError, "learning_rate must be above 0"),
+        ({"weight_decay": -1}, ValueError, "weight_decay must be at least 0"),
+        ({"optimizer": "lion"}, ValueError, "optimizer must be 'adamw' or 'sgd'"),
+        ({"target": 99}, ValueError, "target must be above 0 and at most 1. Received: target=99"),
+        ({"augment": "blur"}, ValueError, 'Augmentations are "flip"'),
+    ],
+)
+def test_illegal_settings_are_refused_before_anything_is_read(changes, error, message):
+    with pytest.raises(error, match=message):
+        runs.Settings(**{"model": "resnet20", **changes})
+
+
+def test_other_data_must_have_the_same_classes(run, tmp_path):
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        for index in range(10):
+            digit_file(tmp_path / label, index)
+    with pytest.raises(ValueError, match=r"has other classes than the run. Expected: 0, 1, 2.* Received: a, b"):
+        run.evaluate("test", f"folder:{tmp_path}")
+
+
+def test_a_run_is_evaluated_on_a_folder_of_digits(run, tmp_path):
+    labels = load_digits().target
+    for index in range(300):
+        folder = tmp_path / str(labels[index])
+        folder.mkdir(exist_ok=True)
+        digit_file(folder, index)
+    scores = run.evaluate("train", f"folder:{tmp_path}")
+    assert scores["examples"] > 150
+    assert scores["accuracy"] > 0.9
+
+
+def test_damaged_folders_are_refused(run, tmp_path):
+    with pytest.raises(ValueError, match=r"is no finished run: it has no config.json"):
+        runs.open_run(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config.json is damaged"):
+        runs.open_run(tmp_path)
+    (tmp_path / "config.json").write_text('{"format": 99}')
+    with pytest.raises(ValueError, match="has format 99, this version reads 1"):
+        runs.open_run(tmp_path)
+
+
+def test_a_half_written_last_line_is_left_out(run, tmp_path):
+    copy = runs.Run(tmp_path, run.config)
+    text = (run.folder / "metrics.jsonl").read_text()
+    (tmp_path / "metrics.jsonl").write_text(text + text[:20])
+    assert copy.history() == run.history()
+
+
+def check_whole(folder):
+    """Every file of a run folder can be read to its end."""
+    for path in folder.rglob("*"):
+        if path.suffix == ".json":
+            json.loads(path.read_text())
+        elif path.suffix == ".jsonl":
+            assert all(json.loads(line) for line in path.read_text().splitlines())
+        elif path.suffix == ".png":
+            Image.open(path).load()
+        elif path.suffix == ".html":
+            assert path.read_text().rstrip().endswith("</html>")
+        assert not path.name.endswith(zoo.files.TEMPORARY_SUFFIX), path
+    if (folder / "best" / "manifest.json").exists():
+        run = runs.open_run(folder)
+        assert isinstance(run.model, keras.Model)
+        return run.model
+    return None
+
+
+@pytest.mark.parametrize("epochs_before", [1, 3])
+def test_kill_leaves_no_half_written_file(tmp_path, epochs_before):
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "zoo", "train", "simple_cnn", "--out", str(folder), "--epochs", "500"]
+    process = subprocess.Popen([*command, "--patience", "500"], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        metrics = folder / "metrics.jsonl"
+        while not (metrics.exists() and len(metrics.read_text().splitlines()) >= epochs_before):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert process.returncode == -signal.SIGKILL
+    assert check_whole(folder) is not None
