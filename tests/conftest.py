@@ -1,5 +1,6 @@
 """What all tests start from."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -11,8 +12,15 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def fresh_keras():
-    """Each test starts with Keras's own names and settings and leaves no model behind."""
+    """Each test starts with Keras's own names and settings."""
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_models_left():
+    """Graphs refer to themselves; only the collector frees them, and it takes too long to run after each test."""
+    yield
+    gc.collect()

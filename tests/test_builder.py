@@ -85,3 +85,13 @@ def test_stub_is_valid_and_complete():
     functions = [node.name for node in ast.parse(stub.render()).body if isinstance(node, ast.FunctionDef)]
     assert functions == zoo.list_models()
     assert "keras.src" not in stub.render()
+
+
+@pytest.mark.parametrize("name", ["resnet20", "lenet5"])
+def test_the_example_in_the_docstring_runs(name):
+    import doctest
+
+    runner = doctest.DocTestRunner()
+    (test,) = doctest.DocTestFinder(recurse=False).find(getattr(zoo.models, name), name, globs={})
+    runner.run(test)
+    assert runner.summarize(verbose=False) == doctest.TestResults(failed=0, attempted=2)

@@ -208,13 +208,14 @@ def _train(arguments: argparse.Namespace) -> None:
     names = {field.name for field in dataclasses.fields(runs.Settings)} - {"knobs"}
     given = {name: value for name, value in vars(arguments).items() if name in names}
     settings = runs.Settings(**given, knobs=dict(arguments.knobs))
-    run = runs.train(
-        settings,
-        arguments.out,
-        overwrite=arguments.overwrite,
-        command=["zoo", *sys.argv[1:]],
-        callbacks=[training.ProgressBar(settings.batch_size)],
-    )
+    with training.ProgressBar(settings.batch_size) as progress:
+        run = runs.train(
+            settings,
+            arguments.out,
+            overwrite=arguments.overwrite,
+            command=["zoo", *sys.argv[1:]],
+            callbacks=[progress],
+        )
     result = run.result()
     test = result["evaluation"]
     print(f"stopped after {result['epochs']} epochs, {result['seconds']:.0f} s: {result['stopped']['explanation']}")

@@ -215,6 +215,25 @@ def check_whole(folder):
     return None
 
 
+@pytest.mark.slow
+def test_kill_at_any_moment_leaves_no_half_written_file(tmp_path):
+    """Twelve moments spread over a training that improves in every epoch, evaluates and writes its report."""
+    command = [sys.executable, "-m", "zoo", "train", "simple_cnn", "--epochs", "12", "--batch-size", "128", "--out"]
+    began = time.monotonic()
+    subprocess.run([*command, str(tmp_path / "whole")], stderr=subprocess.DEVNULL, check=True)
+    seconds = time.monotonic() - began
+    found = 0
+    for index in range(12):
+        folder = tmp_path / str(index)
+        process = subprocess.Popen([*command, str(folder)], stderr=subprocess.DEVNULL)
+        time.sleep(seconds * (0.5 + 0.5 * index / 12))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        found += folder.exists()
+        check_whole(folder)
+    assert found > 6
+
+
 @pytest.mark.parametrize("epochs_before", [1, 3])
 def test_kill_leaves_no_half_written_file(tmp_path, epochs_before):
     folder = tmp_path / "run"

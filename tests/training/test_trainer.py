@@ -279,6 +279,25 @@ def test_progress_on_a_terminal_and_elsewhere():
         assert "loss" in text.getvalue()
 
 
+def test_the_bar_goes_away_after_an_exception():
+    import io
+
+    from rich.console import Console
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise RuntimeError("stop")
+
+    text = io.StringIO()
+    with (
+        pytest.raises(RuntimeError, match="stop"),
+        training.ProgressBar(16, Console(file=text, force_terminal=True)) as bar,
+    ):
+        make_trainer().fit(Batches(), epochs=2, callbacks=[bar, Stop()])
+    hidden, shown = text.getvalue().rfind("\x1b[?25l"), text.getvalue().rfind("\x1b[?25h")
+    assert 0 <= hidden < shown  # the cursor is back
+
+
 def test_seed_must_be_legal():
     with pytest.raises(ValueError, match="seed must be from 0 to"):
         training.seed_everything(-1)

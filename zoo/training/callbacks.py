@@ -119,6 +119,8 @@ class MetricsLog(keras.callbacks.Callback):
 class ProgressBar(keras.callbacks.Callback):
     """Shows how far the training is: a bar with rate and remaining time on a terminal, else a line for each epoch.
 
+    As a context manager it takes the bar away also when the training ends by an exception.
+
     Args:
         batch_size: Number of examples of a batch, for the rate.
         console: Where to; None for the standard error output.
@@ -131,6 +133,12 @@ class ProgressBar(keras.callbacks.Callback):
         self._batch_size = batch_size
         self._console = console or rich.console.Console(stderr=True)
         self._bar: rich.progress.Progress | None = None
+
+    def __enter__(self) -> "ProgressBar":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.on_train_end()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         if self._console.is_terminal:
