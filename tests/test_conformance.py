@@ -141,6 +141,18 @@ def test_step_moves_every_weight_and_training_alone_moves_statistics(name):
 
 
 @pytest.mark.parametrize("name", representatives())
+def test_initial_weights_are_a_function_of_the_seed_and_differ_between_layers(name):
+    first, same, other = ([], [], [])
+    for seed, kernels in ((1, first), (1, same), (2, other)):
+        keras.utils.set_random_seed(seed)
+        kernels += [array for array in small_model(name).get_weights() if array.ndim > 1]
+    assert len({kernel.tobytes() for kernel in first}) == len(first)
+    for one, again, different in zip(first, same, other, strict=True):
+        np.testing.assert_array_equal(one, again)
+        assert not np.array_equal(one, different)
+
+
+@pytest.mark.parametrize("name", representatives())
 def test_save_load_clone_and_compile_change_no_output(name, tmp_path):
     model = small_model(name)
     inputs = pictures(model.input_shape[1:])

@@ -26,7 +26,7 @@ def test_padding_is_symmetric(size, kernel_size, strides):
 
 
 def test_he_normal_has_the_variance_of_the_paper():
-    values = np.asarray(he_normal((3, 3, 64, 256)))
+    values = np.asarray(he_normal()((3, 3, 64, 256)))
     assert values.std() == pytest.approx(np.sqrt(2 / (9 * 64)), rel=0.01)
     assert np.abs(values).max() > 3.5 * values.std()  # not truncated
 

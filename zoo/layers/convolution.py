@@ -5,8 +5,14 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-# He et al., "Delving Deep into Rectifiers" (2015), eq. 10: a normal distribution of variance 2 / fan-in.
-he_normal = keras.initializers.VarianceScaling(scale=2.0, mode="fan_in", distribution="untruncated_normal")
+
+def he_normal() -> keras.initializers.Initializer:
+    """A normal distribution of variance 2 / fan-in (He et al. 2015, "Delving Deep into Rectifiers", equation 10).
+
+    A new one for each layer: an initialiser of Keras draws its seed when it is made and gives the same numbers to every
+    layer that it serves.
+    """
+    return keras.initializers.VarianceScaling(scale=2.0, mode="fan_in", distribution="untruncated_normal")
 
 
 def conv(
@@ -50,7 +56,7 @@ def conv(
         dilation_rate=dilation_rate,
         groups=groups,
         use_bias=use_bias,
-        kernel_initializer=he_normal,
+        kernel_initializer=he_normal(),
         data_format="channels_last",
         name=name,
     )(x)
