@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -23,9 +23,28 @@ OnBad = Literal["raise", "skip", "count"]
 CACHE_BYTES = 1 << 29
 
 
+class Names(Protocol):
+    """What examples are called, by index."""
+
+    def __getitem__(self, index: int, /) -> str: ...
+
+
+class Split(Protocol):
+    """One split of a data set, as it is found."""
+
+    @property
+    def names(self) -> Names: ...
+
+    def __len__(self) -> int: ...
+
+    def examples(self, size: tuple[int, int], channels: int) -> Examples:
+        """The examples brought to a size and a number of channels."""
+        ...
+
+
 @dataclass(frozen=True)
 class Source:
-    """The examples of one split, as they are found.
+    """A split whose examples can be had in any order.
 
     Attributes:
         labels: Class of each example, (n,) int32.
@@ -37,9 +56,12 @@ class Source:
     names: Sequence[str]
     picture: Callable[[int], Image.Image]
 
+    def __len__(self) -> int:
+        return len(self.labels)
+
     def examples(self, size: tuple[int, int], channels: int) -> Examples:
-        """The examples brought to a size and a number of channels."""
-        if len(self.labels) * size[0] * size[1] * channels <= CACHE_BYTES:
+        """The examples brought to a size and a number of channels, in memory where they fit."""
+        if len(self) * size[0] * size[1] * channels <= CACHE_BYTES:
             return _Held(self, size, channels)
         return _Decoded(self, size, channels)
 
@@ -63,7 +85,7 @@ class Dataset:
     name: str
     classes: tuple[str, ...]
     image_shape: tuple[int | None, int | None, int]
-    splits: Mapping[str, Any] = field(repr=False)
+    splits: Mapping[str, Split] = field(repr=False)
     source: str
     licence: str
     fingerprint: str
@@ -73,7 +95,7 @@ class Dataset:
     @property
     def num_examples(self) -> dict[str, int]:
         """Number of examples of each split."""
-        return {split: len(source.labels) for split, source in self.splits.items()}
+        return {split: len(source) for split, source in self.splits.items()}
 
     def describe(self) -> dict[str, Any]:
         """The facts as plain JSON."""
@@ -92,7 +114,7 @@ class Dataset:
         """What an example is called, e.g. `digits/17` or a file's path below the folder."""
         return self._split(split).names[index]
 
-    def _split(self, split: str) -> Any:
+    def _split(self, split: str) -> Split:
         if split not in self.splits:
             raise DataError(f"{self.name} has no split {split!r}. Splits: {', '.join(self.splits)}")
         return self.splits[split]
@@ -209,7 +231,7 @@ class _Held:
 
     def __init__(self, source: Source, size: tuple[int, int], channels: int) -> None:
         with ThreadPoolExecutor() as pool:
-            rows = pool.map(lambda index: fit(source.picture(index), size, channels), range(len(source.labels)))
+            rows = pool.map(lambda index: fit(source.picture(index), size, channels), range(len(source)))
         self._pictures = np.stack(list(rows))
         self._labels = source.labels
 
@@ -230,7 +252,7 @@ class _Decoded:
         self._pool = ThreadPoolExecutor()
 
     def __len__(self) -> int:
-        return len(self._source.labels)
+        return len(self._source)
 
     def _read(self, indices: np.ndarray) -> np.ndarray:
         def one(index: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from zoo.data.dataset import CACHE_BYTES, Dataset, Source
+from zoo.data.dataset import CACHE_BYTES, Dataset, Source, Split
 from zoo.data.errors import DataError
 from zoo.data.pictures import fit
 from zoo.data.splits import SPLITS, TEST, VALIDATION, stratified
@@ -58,7 +58,7 @@ def load(name: str, builder_name: str, split_seed: int, data_dir: str | os.PathL
     )
 
 
-def _in_memory(builder: Any, own: list[str], split_seed: int) -> dict[str, Source]:
+def _in_memory(builder: Any, own: list[str], split_seed: int) -> dict[str, Split]:
     """All examples in arrays; splits that the set lacks are carved out of "train", each class alike."""
     read = {split: list(builder.as_dataset(split=split).as_numpy_iterator()) for split in own}
     read = {split: examples for split, examples in read.items() if split == "train" or _is_labelled(examples)}
@@ -67,7 +67,7 @@ def _in_memory(builder: Any, own: list[str], split_seed: int) -> dict[str, Sourc
     keys = [f"{builder.name}/train/{index}" for index in range(len(train))]
     labels = np.array([example["label"] for example in train])
     parts = stratified(labels, keys, seed=split_seed, **lacking)
-    splits = {
+    splits: dict[str, Split] = {
         split: _source([train[index] for index in indices], [keys[index] for index in indices])
         for split, indices in parts.items()
     }
@@ -92,7 +92,7 @@ def _image(array: np.ndarray) -> Image.Image:
     return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
 
 
-def _streamed(builder: Any, own: list[str]) -> dict[str, Any]:
+def _streamed(builder: Any, own: list[str]) -> dict[str, Split]:
     """Splits that are read from the disk in sequence; those that the set lacks are the last parts of "train"."""
     own = [split for split in own if split == "train" or _is_labelled(_first(builder, split))]
     end = 100
@@ -114,16 +114,10 @@ class _Stream:
 
     def __init__(self, builder: Any, instruction: str) -> None:
         self.builder, self.instruction = builder, instruction
-        self.count = builder.info.splits[instruction].num_examples
+        self.names = _Names(f"{builder.name}/{instruction}")
 
-    @property
-    def labels(self) -> range:
-        """Only as long as the labels are many; they are on the disk."""
-        return range(self.count)
-
-    @property
-    def names(self) -> "_Names":
-        return _Names(f"{self.builder.name}/{self.instruction}")
+    def __len__(self) -> int:
+        return self.builder.info.splits[self.instruction].num_examples
 
     def examples(self, size: tuple[int, int], channels: int) -> "_Sequence":
         return _Sequence(self, size, channels)
@@ -148,7 +142,7 @@ class _Sequence:
         self._stream, self._size, self._channels = stream, size, channels
 
     def __len__(self) -> int:
-        return self._stream.count
+        return len(self._stream)
 
     def _prepare(self, picture: np.ndarray) -> np.ndarray:
         return fit(_image(picture), self._size, self._channels)
