@@ -9,6 +9,7 @@ from PIL import Image
 
 from zoo.report import Evaluation, figures
 from zoo.report.scores import calibration
+from zoo.report.theme import DARK, LIGHT
 
 
 def random_evaluation(num_classes, count=60, classes=None):
@@ -173,7 +174,7 @@ def test_filters_are_scaled_by_their_largest_weight_with_zero_in_the_middle():
 def test_figures_are_drawn_in_the_colours_of_their_theme():
     evaluation = random_evaluation(3)
     panels = figures.panels([epoch(1, loss=1.0), epoch(2, loss=0.5)])
-    for theme, corner in ((figures.LIGHT, [255, 255, 255]), (figures.DARK, [0x16, 0x1D, 0x25])):
+    for theme, corner in ((LIGHT, [255, 255, 255]), (DARK, [0x16, 0x1D, 0x25])):
         assert opened(figures.curves(panels, 1, theme))[0, 0].tolist() == corner
         assert opened(figures.confusion(evaluation, theme))[0, 0].tolist() == corner
         assert opened(figures.filters(np.ones((3, 3, 1, 2)), theme))[0, 0].tolist() == corner

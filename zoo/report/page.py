@@ -22,6 +22,7 @@ from PIL import Image
 from zoo import files
 from zoo.report import figures, scores
 from zoo.report.scores import Evaluation
+from zoo.report.theme import DARK, LIGHT, Theme
 
 MAX_MISTAKES = 24
 MAX_PAIRS = 12
@@ -143,8 +144,8 @@ def write_report(
 
     class_scores = scores.class_scores(evaluation)
     page = _template().render(
-        light=asdict(figures.LIGHT),
-        dark=asdict(figures.DARK),
+        light=asdict(LIGHT),
+        dark=asdict(DARK),
         model=config.get("model", {}).get("name", "model"),
         data=config.get("data", {}).get("name", "data"),
         evaluation=evaluation,
@@ -175,8 +176,8 @@ def write_report(
     return path
 
 
-def _picture(draw: Callable[[figures.Theme], bytes], alt: str) -> Picture:
-    return Picture(draw(figures.LIGHT), draw(figures.DARK), alt)
+def _picture(draw: Callable[[Theme], bytes], alt: str) -> Picture:
+    return Picture(draw(LIGHT), draw(DARK), alt)
 
 
 def _example(evaluation: Evaluation, index: int) -> dict[str, Any]:
