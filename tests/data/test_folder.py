@@ -2,8 +2,12 @@
 
 import io
 import os
+import shutil
+import stat
 import struct
+import warnings
 import zlib
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -16,6 +20,12 @@ from zoo.data import DataError, pictures, read_image
 def picture(seed=0, size=(6, 5), mode="RGB"):
     values = np.random.default_rng(seed).integers(0, 256, (*size, 3), "uint8")
     return Image.fromarray(values).convert(mode)
+
+
+def encoded(image, format_, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, format_, **options)
+    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -81,6 +91,26 @@ def test_own_splits_are_kept(root, tmp_path):
     assert all(data.example_name("test", i).startswith("train/") for i in range(6))
 
 
+def test_a_class_may_be_called_train(root):
+    (root / "cat").rename(root / "train")
+    assert load(root).classes == ("dog", "train")
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        (("Val", "test"), r"has the splits validation, test and no train; add it"),
+        (("train", "val", "valid"), r"has two folders for validation: val, valid"),
+        (("train", "extra"), r"beside them, what belongs to none: extra. Expected only train, validation and test"),
+    ],
+)
+def test_folders_of_splits_must_be_clear(root, tmp_path, splits, message):
+    for split in splits:
+        shutil.copytree(root, tmp_path / "splits" / split)
+    with pytest.raises(DataError, match=message):
+        load(tmp_path / "splits")
+
+
 def test_fingerprint_is_of_the_content(root):
     before = load(root).fingerprint
     os.utime(root / "cat" / "00.png", (1, 1))
@@ -93,7 +123,12 @@ def test_clutter_is_ignored(root):
     (root / ".DS_Store").write_bytes(b"x")
     (root / "cat" / "Thumbs.db").write_bytes(b"x")
     (root / "dog" / ".hidden.png").write_bytes(b"x")
-    assert sum(load(root).num_examples.values()) == 40
+    for folder in (root / ".cache", root / "dog" / ".cache"):
+        folder.mkdir()
+        picture().save(folder / "copy.png")
+    data = load(root)
+    assert data.classes == ("cat", "dog")
+    assert sum(data.num_examples.values()) == 40
 
 
 def png(width, height, data=b""):
@@ -104,17 +139,14 @@ def png(width, height, data=b""):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
 
 
-def jpeg():
-    buffer = io.BytesIO()
-    picture(1, (64, 64)).save(buffer, "JPEG")
-    return buffer.getvalue()
+def whole(format_, **options):
+    """The file of a good picture."""
+    return encoded(picture(1, (64, 64)), format_, **options)
 
 
 def flipped():
     """A picture with one wrong bit in the middle of its data."""
-    buffer = io.BytesIO()
-    picture(1, (64, 64)).save(buffer, "PNG")
-    content = bytearray(buffer.getvalue())
+    content = bytearray(whole("PNG"))
     content[len(content) // 2] ^= 4
     return bytes(content)
 
@@ -122,8 +154,8 @@ def flipped():
 FAULTS = {
     "empty.png": (b"", "the file is empty"),
     "garbage.jpg": (b"no picture at all", "it is no picture of a known format"),
-    "half.jpg": (jpeg()[: len(jpeg()) // 2], "it is truncated or damaged"),
-    "last.jpg": (jpeg()[:-40], "it is truncated or damaged"),
+    "half.jpg": (whole("JPEG")[:1000], "it is truncated or damaged"),
+    "last.jpg": (whole("JPEG")[:-40], "it is truncated or damaged"),
     "text.txt": (b"notes", "it is no picture by its name"),
     "wide.png": (png(12_000, 12_000, bytes(1000)), "it has more than 64 megapixels"),
     "wider.png": (png(200_000, 200_000), "it has more than 64 megapixels"),
@@ -131,6 +163,10 @@ FAULTS = {
     "vector.png": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "it is no picture of a known format"),
     "post.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "it is no picture of a known format"),
     "flipped.png": (flipped(), "it is truncated or damaged"),
+    "tail.png": (whole("PNG")[:-13], "it is truncated or damaged"),
+    "half.gif": (whole("GIF")[:-40], "it is truncated or damaged"),
+    "half.bmp": (whole("BMP")[:-40], "it is truncated or damaged"),
+    "half.webp": (whole("WEBP")[:-40], "it is truncated or damaged"),
 }
 
 
@@ -166,8 +202,11 @@ def test_skipping_has_a_limit_and_counting_has_none(root):
         (root / "cat" / f"bad{index}.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"11 of 51 files in .* are bad, too many to skip: cat/bad0.png \(the file is"):
         load(root, on_bad="skip")
+    (root / "cat" / "half.jpg").write_bytes(whole("JPEG")[:-40])
     data = load(root, on_bad="count")
-    assert len(data.bad_files) == 11
+    assert len(data.bad_files) == 12
+    assert data.num_bad_files == {"the file is empty": 11, "it is truncated or damaged": 1}
+    assert data.describe()["bad_file_reasons"] == data.num_bad_files
     assert sum(data.num_examples.values()) == 40
 
 
@@ -228,6 +267,51 @@ def test_a_dangling_link_is_unreadable(root):
         load(root)
 
 
+def test_a_pipe_is_not_waited_for(root):
+    os.mkfifo(root / "cat" / "pipe.png")
+    with pytest.raises(DataError, match=r"cat/pipe.png cannot be used: it is no regular file"):
+        load(root)
+    with pytest.raises(DataError, match=r"cat/pipe.png cannot be used: it is no regular file"):
+        read_image(root / "cat" / "pipe.png")
+
+
+def test_a_file_too_large_for_a_picture_is_not_read(root):
+    with open(root / "cat" / "disk.png", "wb") as file:
+        file.truncate(1 << 33)
+    with pytest.raises(DataError, match=r"cat/disk.png cannot be used: it has more than 489 MiB \(8192 MiB\)"):
+        load(root)
+
+
+@contextmanager
+def forbidden(path):
+    """Take the rights to a path away, also from a superuser, who becomes nobody for that while."""
+    private = [folder for folder in path.parents if not folder.stat().st_mode & 0o001]
+    modes = {item: stat.S_IMODE(item.stat().st_mode) for item in (path, *private)}
+    for folder in private:
+        folder.chmod(0o755)
+    path.chmod(0)
+    user = os.geteuid()
+    os.seteuid(65534 if user == 0 else user)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        for item, mode in modes.items():
+            item.chmod(mode)
+
+
+def test_what_may_not_be_read_is_named(root):
+    with (
+        forbidden(root / "dog" / "03.png"),
+        pytest.raises(DataError, match=r"dog/03.png cannot be used: it cannot be read: Permission denied"),
+    ):
+        load(root)
+    with forbidden(root / "dog"), pytest.raises(DataError, match=r"dog cannot be read: Permission denied"):
+        load(root)
+    with forbidden(root.parent), pytest.raises(DataError, match=r"data is no folder"):
+        load(root)
+
+
 def test_a_name_that_is_not_utf8(root):
     path = os.path.join(os.fsencode(root), b"cat", b"caf\xe9.png")
     with open(path, "wb") as file:
@@ -249,8 +333,27 @@ def test_a_file_that_vanishes_is_named(root, monkeypatch):
     monkeypatch.setattr(zoo.data.dataset, "CACHE_BYTES", 0)
     data = load(root)
     (root / data.example_name("test", 0)).unlink()
-    with pytest.raises(Exception, match="was there at the start and cannot be read now"):
+    with pytest.raises(Exception, match=r"png was good when it was checked; now it cannot be read: No such file"):
         list(data.pipeline("test", batch_size=8).epoch())
+
+
+def test_a_file_that_changes_is_named(root, monkeypatch):
+    for limit in (zoo.data.dataset.CACHE_BYTES, 0):
+        monkeypatch.setattr(zoo.data.dataset, "CACHE_BYTES", limit)
+        data = load(root)
+        picture(limit + 500).save(root / data.example_name("test", 0))
+        with pytest.raises(Exception, match=r"png has changed since it was checked; load the folder again"):
+            list(data.pipeline("test", batch_size=8).epoch())
+
+
+def test_decoding_in_threads_leaves_warnings_alone(root):
+    for path in root.glob("*/*.png"):  # EXIF data that Pillow warns of
+        path.with_suffix(".jpg").write_bytes(whole("JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff"))
+    before = list(warnings.filters)
+    data = load(root)
+    list(data.pipeline("train", batch_size=8, image_size=(4, 4)).epoch())
+    read_image(root / "cat" / "00.jpg")
+    assert warnings.filters == before
 
 
 def test_grey_folders_are_grey_and_sizes_may_differ(root):
@@ -263,12 +366,6 @@ def test_grey_folders_are_grey_and_sizes_may_differ(root):
     with pytest.raises(DataError, match="The pictures of folder:.* differ in size; give image_size"):
         data.pipeline("test", batch_size=4)
     assert data.pipeline("test", batch_size=4, image_size=(8, 8)).element_spec[0].shape == (None, 8, 8, 1)
-
-
-def encoded(image, format_, **options):
-    buffer = io.BytesIO()
-    image.save(buffer, format_, **options)
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -293,6 +390,26 @@ def test_every_kind_of_picture_becomes_grey_or_colour(content, mode):
         assert pictures.fit(image, (4, 4), channels).shape == (4, 4, channels)
 
 
+def test_grey_and_colour_are_what_pillow_makes_of_them():
+    colours = Image.fromarray(np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [10, 20, 30]]], "uint8"))
+    assert pictures.fit(colours, None, 1).ravel().tolist() == [76, 150, 29, 18]  # 0.299 R + 0.587 G + 0.114 B
+    grey = Image.fromarray(np.array([[0, 7, 255]], "uint8"))
+    assert pictures.fit(grey, None, 3).tolist() == [[[0] * 3, [7] * 3, [255] * 3]]
+
+
+def test_the_kind_of_a_picture_does_not_change_its_colours():
+    image = picture()
+    for content in (
+        encoded(image, "BMP"),
+        encoded(image, "WEBP", lossless=True),
+        encoded(image.convert("RGBA"), "PNG"),
+    ):
+        np.testing.assert_array_equal(np.asarray(pictures.decode(content)), np.asarray(image))
+    flat = Image.new("RGB", (16, 16), (200, 100, 50))
+    for content in (encoded(flat.convert("CMYK"), "JPEG", quality=100), encoded(flat.quantize(4), "PNG")):
+        np.testing.assert_allclose(np.asarray(pictures.decode(content)), np.asarray(flat), atol=3)
+
+
 def test_sixteen_bits_are_reduced_to_eight():
     wide = np.array([[0, 257, 65535], [128, 30000, 514]], "uint16")
     image = pictures.decode(encoded(Image.fromarray(wide), "PNG"))
@@ -308,7 +425,9 @@ def test_exif_orientation_is_applied():
 
 
 def test_read_image_names_what_is_missing(tmp_path):
-    with pytest.raises(DataError, match=r"nothing.png cannot be read: No such file or directory"):
+    with pytest.raises(DataError, match=r"nothing.png cannot be used: it cannot be read: No such file or directory"):
         read_image(tmp_path / "nothing.png")
     with pytest.raises(DataError, match=r"Pictures have 1 channel"):
         read_image(tmp_path / "nothing.png", channels=4)
+    with pytest.raises(DataError, match=r"image_size must be at least 1x1. Received: image_size=\(0, 3\)"):
+        read_image(tmp_path / "nothing.png", image_size=(0, 3))

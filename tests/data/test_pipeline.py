@@ -95,6 +95,15 @@ def test_flip_mirrors_half_of_the_pictures():
     assert 0.45 < mirrored.mean() < 0.55
 
 
+def test_flip_and_shift_together_give_windows_of_both():
+    picture = np.arange(1, 13, dtype="uint8").reshape(1, 3, 4, 1)
+    both = [np.pad(one, 1) for one in (picture[0, :, :, 0], picture[0, :, ::-1, 0])]
+    windows = {padded[i : i + 3, j : j + 4].tobytes() for padded in both for i in range(3) for j in range(3)}
+    draws = np.random.default_rng(0).uniform(size=(600, 3)).astype("float32")
+    out = Augmentation(flip=True, shift=1).apply(tf.constant(np.repeat(picture, 600, 0)), tf.constant(draws)).numpy()
+    assert {one[:, :, 0].tobytes() for one in out} == windows
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -108,7 +117,7 @@ def test_augmentation_is_parsed(text, expected):
     assert Augmentation(**expected.to_dict()) == expected
 
 
-@pytest.mark.parametrize("text", ["flop", "flip=1", "shift", "shift=-1", "shift=a", "shift=1.5"])
+@pytest.mark.parametrize("text", ["flop", "flip=1", "shift", "shift=-1", "shift=a", "shift=1.5", "shift=²"])
 def test_unknown_augmentation_is_refused(text):
     with pytest.raises(
         DataError, match=f'Augmentations are "flip" and "shift=PIXELS", with commas. Received: {text!r}'
@@ -146,6 +155,20 @@ def test_a_further_epoch_is_made_at_once(digits):
     assert pipeline._make.experimental_get_tracing_count() == 1
 
 
+def test_pictures_are_not_copied_into_the_graph(digits):
+    pipeline = digits.pipeline("train", batch_size=32, image_size=(64, 64))
+    graph = pipeline._make.get_concrete_function().graph.as_graph_def()
+    assert graph.ByteSize() < 64 * 64 * pipeline.num_examples / 10
+
+
+@pytest.mark.parametrize("start", [-1, 7])
+def test_an_epoch_starts_within_its_batches(digits, start):
+    pipeline = digits.pipeline("test", batch_size=64)
+    assert list(pipeline.epoch(0, start=6)) == []
+    with pytest.raises(DataError, match=f"start must be from 0 to 6, the number of batches. Received: start={start}"):
+        pipeline.epoch(0, start=start)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -153,8 +176,19 @@ def test_a_further_epoch_is_made_at_once(digits):
         ({"batch_size": 0}, "batch_size must be at least 1. Received: batch_size=0"),
         ({"channels": 2}, r"Pictures have 1 channel \(grey\) or 3 \(colour\). Received: channels=2"),
         ({"image_size": (0, 8)}, r"image_size must be at least 1x1. Received: image_size=\(0, 8\)"),
-        ({"value_range": (1, 1)}, r"value_range must rise. Received: value_range=\(1, 1\)"),
-        ({"augmentation": Augmentation(flip=True)}, "Augmentation is for training"),
+        ({"channels": 0}, r"Pictures have 1 channel \(grey\) or 3 \(colour\). Received: channels=0"),
+        ({"value_range": (1, 1)}, r"value_range must rise and be finite. Received: value_range=\(1, 1\)"),
+        ({"value_range": (0, np.inf)}, r"value_range must rise and be finite. Received: value_range=\(0, inf\)"),
+        ({"seed": -1}, r"seed must be from 0 to 2\*\*32 - 1. Received: seed=-1"),
+        ({"seed": 1 << 32}, r"seed must be from 0 to 2\*\*32 - 1. Received: seed=4294967296"),
+        (
+            {"augmentation": Augmentation(flip=True)},
+            r"set training=True or leave it out. Received: training=False",
+        ),
+        (
+            {"training": True, "augmentation": Augmentation(shift=8)},
+            "A shift must be smaller than the picture.* Received: shift=8, pictures of 8x8",
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

@@ -1,7 +1,9 @@
 import hashlib
+import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.datasets import load_digits
 
 import zoo
@@ -71,14 +73,35 @@ def test_description():
     assert facts["classes"] == list("0123456789")
     assert facts["image_shape"] == [8, 8, 1]
     assert facts["num_examples"] == {"train": 1169, "validation": 269, "test": 359}
+    assert facts["value_range"] == [0, 16]
     assert facts["licence"] == "CC BY 4.0"
     assert len(facts["fingerprint"]) == 64
+    assert json.loads(json.dumps(facts)) == facts
+
+
+def test_a_digit_saved_as_a_file_is_the_same_to_the_pixel(tmp_path):
+    digits = zoo.data.load("digits")
+    stored, _ = whole(digits, "test")
+    Image.fromarray(stored[5, :, :, 0].astype("uint8")).save(tmp_path / "digit.png")
+    form = {"image_size": (28, 28), "channels": 1, "value_range": (-1.0, 1.0)}
+    batch, _ = next(iter(digits.pipeline("test", batch_size=6, **form).epoch()))
+    np.testing.assert_allclose(zoo.data.read_image(tmp_path / "digit.png", **form), batch[5], atol=1e-6)
+
+
+def test_levels_are_spread_to_half_a_step_of_eight_bits():
+    digits = zoo.data.load("digits")
+    batch, _ = next(iter(digits.pipeline("test", batch_size=359, value_range=digits.value_range).epoch()))
+    levels = np.rint(batch)
+    assert sorted(set(levels.ravel())) == list(range(17))
+    np.testing.assert_allclose(batch, levels, atol=16 / 510 + 1e-6)
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("digit", r"Data is digits, tfds:NAME or folder:PATH. Received: 'digit'. Did you mean digits"),
+        ("tdfs:mnist", r"Received: 'tdfs:mnist'. Did you mean tfds:mnist"),
+        ("/", r"Received: '/'. Did you mean folder:/"),
         ("mnist", r"Data is digits, tfds:NAME or folder:PATH. Received: 'mnist'"),
         ("folder:", "Received: 'folder:'"),
         ("http://x", "Received: 'http://x'"),

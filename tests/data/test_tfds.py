@@ -59,6 +59,43 @@ class ShapesUnlabelled(ShapesWithSplits):
     UNLABELLED = True
 
 
+class Unreachable(Shapes):
+    """A set whose download fails."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _split_generators(self, dl_manager):
+        raise ConnectionError("the network is down")
+
+
+class Depths(tfds.core.GeneratorBasedBuilder):
+    """A set whose pictures are no pictures of whole numbers."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(4, 4, 1), dtype=np.float32),
+            "label": tfds.features.ClassLabel(num_classes=2),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        yield 0, {"image": np.zeros((4, 4, 1), "float32"), "label": 0}
+
+
+class Few(Shapes):
+    """A set too small to be divided."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _generate_examples(self, split):
+        yield from list(super()._generate_examples(split))[:4]
+
+
 @pytest.fixture
 def data_dir(tmp_path):
     for builder in (Shapes, ShapesWithSplits, ShapesOfManySizes, ShapesUnlabelled):
@@ -84,6 +121,22 @@ def test_missing_splits_are_carved_out_of_train(data_dir):
         check_pictures(data, split)
 
 
+def test_pixels_are_those_that_tensorflow_datasets_gives(data_dir, monkeypatch):
+    expected = list(tfds.as_numpy(tfds.builder("shapes_with_splits", data_dir=data_dir).as_dataset(split="test")))
+    for limit in (zoo.data.tfds.MEMORY_BYTES, 0):
+        monkeypatch.setattr(zoo.data.tfds, "MEMORY_BYTES", limit)
+        data = zoo.data.load("tfds:shapes_with_splits", data_dir=data_dir)
+        batch, labels = next(iter(data.pipeline("test", batch_size=60, value_range=(0, 255)).epoch()))
+        np.testing.assert_array_equal(batch, [example["image"] for example in expected])
+        np.testing.assert_array_equal(labels, [example["label"] for example in expected])
+
+
+def test_fingerprints_tell_sets_apart(data_dir):
+    names = ("shapes", "shapes_with_splits", "shapes")
+    one, other, again = (zoo.data.load(f"tfds:{name}", data_dir=data_dir).fingerprint for name in names)
+    assert one == again != other
+
+
 def test_own_splits_are_kept(data_dir):
     data = zoo.data.load("tfds:shapes_with_splits", data_dir=data_dir)
     assert data.num_examples == {"train": 60, "validation": 60, "test": 60}
@@ -97,7 +150,7 @@ def test_a_split_without_labels_is_not_used(data_dir):
 
 
 def test_large_sets_are_streamed(data_dir, monkeypatch):
-    monkeypatch.setattr(zoo.data.tfds, "CACHE_BYTES", 0)
+    monkeypatch.setattr(zoo.data.tfds, "MEMORY_BYTES", 0)
     data = zoo.data.load("tfds:shapes_of_many_sizes", data_dir=data_dir)
     assert data.image_shape == (None, None, 1)
     assert data.num_examples == {"train": 39, "validation": 9, "test": 12}
@@ -107,7 +160,7 @@ def test_large_sets_are_streamed(data_dir, monkeypatch):
 
 
 def test_streams_keep_the_promise_of_seed_and_epoch(data_dir, monkeypatch):
-    monkeypatch.setattr(zoo.data.tfds, "CACHE_BYTES", 0)
+    monkeypatch.setattr(zoo.data.tfds, "MEMORY_BYTES", 0)
     data = zoo.data.load("tfds:shapes_with_splits", data_dir=data_dir)
     pipeline = data.pipeline("train", batch_size=16, training=True, seed=1, augmentation=zoo.data.Augmentation(shift=1))
 
@@ -140,6 +193,19 @@ def test_what_is_not_there_is_refused_at_once(tmp_path):
         zoo.data.load("tfds:mnist", data_dir=tmp_path)
     with pytest.raises(DataError, match="TensorFlow Datasets has no 'no_such_set'"):
         zoo.data.load("tfds:no_such_set", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("unreachable", "tfds:unreachable could not be fetched: the network is down"),
+        ("depths", "tfds:depths has pictures of float32; expected 8 or 16 bits"),
+        ("few", "tfds:few has too few examples for the split validation, test"),
+    ],
+)
+def test_sets_that_cannot_be_used_are_refused(tmp_path, name, message):
+    with pytest.raises(DataError, match=message):
+        zoo.data.load(f"tfds:{name}", data_dir=tmp_path, download=True)
 
 
 def test_sets_without_pictures_are_refused(tmp_path):

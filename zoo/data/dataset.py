@@ -2,6 +2,8 @@
 
 import difflib
 import os
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,9 +15,9 @@ import tensorflow as tf
 from PIL import Image
 
 from zoo.data.augmentation import Augmentation
-from zoo.data.errors import DataError
-from zoo.data.pictures import check_channels, fit
-from zoo.data.pipeline import Examples, Pipeline, gather_arrays, index_batches
+from zoo.data.errors import DataError, printable
+from zoo.data.pictures import check_form, fit, quiet_pillow
+from zoo.data.pipeline import Examples, Pipeline, index_batches
 
 OnBad = Literal["raise", "skip", "count"]
 
@@ -75,7 +77,7 @@ class Dataset:
         classes: Names of the classes; a label is an index into them.
         image_shape: Height, width and channels; None where sizes vary.
         splits: "train", "validation" and "test", each with its examples.
-        value_range: Lowest and highest value of a stored pixel.
+        value_range: Lowest and highest value of a stored pixel; what a pipeline maps to its own `value_range`.
         source: Where the data comes from.
         licence: Under which terms.
         fingerprint: SHA-256 over the content, 64 hexadecimal digits: equal data, equal fingerprint.
@@ -97,6 +99,11 @@ class Dataset:
         """Number of examples of each split."""
         return {split: len(source) for split, source in self.splits.items()}
 
+    @property
+    def num_bad_files(self) -> dict[str, int]:
+        """Number of files that were left out, for each reason without its details."""
+        return dict(Counter(re.split(r": | \(", reason)[0] for reason in self.bad_files.values()))
+
     def describe(self) -> dict[str, Any]:
         """The facts as plain JSON."""
         return {
@@ -104,10 +111,12 @@ class Dataset:
             "classes": list(self.classes),
             "image_shape": list(self.image_shape),
             "num_examples": self.num_examples,
+            "value_range": list(self.value_range),
             "source": self.source,
             "licence": self.licence,
             "fingerprint": self.fingerprint,
             "bad_files": len(self.bad_files),
+            "bad_file_reasons": self.num_bad_files,
         }
 
     def example_name(self, split: str, index: int) -> str:
@@ -116,7 +125,7 @@ class Dataset:
 
     def _split(self, split: str) -> Split:
         if split not in self.splits:
-            raise DataError(f"{self.name} has no split {split!r}. Splits: {', '.join(self.splits)}")
+            raise DataError(f"{printable(self.name)} has no split {split!r}. Splits: {', '.join(self.splits)}")
         return self.splits[split]
 
     def pipeline(
@@ -140,7 +149,7 @@ class Dataset:
             channels: 1 for grey, 3 for colour; None for the data's own.
             value_range: What black and white become.
             training: Whether each epoch has its own order. Without, each example comes once, in the stored order.
-            seed: What order and augmentation depend on, with the epoch.
+            seed: What order and augmentation depend on, with the epoch; 0 to 2**32 - 1.
             augmentation: What happens to pictures in training.
 
         Returns:
@@ -152,17 +161,23 @@ class Dataset:
         source = self._split(split)
         if batch_size < 1:
             raise DataError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
+        if not 0 <= seed < 1 << 32:
+            raise DataError(f"seed must be from 0 to 2**32 - 1. Received: seed={seed}")
         if augmentation is not None and not training:
-            raise DataError("Augmentation is for training; without training=True every example stays as it is.")
-        if not value_range[0] < value_range[1]:
-            raise DataError(f"value_range must rise. Received: value_range={value_range}")
-        channels = channels or self.image_shape[-1]
-        check_channels(channels)
+            raise DataError(
+                "Augmentation is for training; set training=True or leave it out. "
+                f"Received: training=False, augmentation={augmentation}"
+            )
+        channels = self.image_shape[-1] if channels is None else channels
+        check_form(image_size, channels, value_range)
         height, width = image_size or self.image_shape[:2]
         if height is None or width is None:
-            raise DataError(f"The pictures of {self.name} differ in size; give image_size.")
-        if min(height, width) < 1:
-            raise DataError(f"image_size must be at least 1x1. Received: image_size={(height, width)}")
+            raise DataError(f"The pictures of {printable(self.name)} differ in size; give image_size.")
+        if augmentation is not None and augmentation.shift >= min(height, width):
+            raise DataError(
+                "A shift must be smaller than the picture, or nothing of it is left. "
+                f"Received: shift={augmentation.shift}, pictures of {height}x{width}"
+            )
         return Pipeline(
             source.examples((height, width), channels),
             (height, width, channels),
@@ -206,7 +221,7 @@ def load(
     """
     if on_bad not in ("raise", "skip", "count"):
         raise DataError(f"on_bad must be 'raise', 'skip' or 'count'. Received: on_bad={on_bad!r}")
-    kind, colon, rest = name.partition(":")
+    kind, _, rest = name.partition(":")
     if name == "digits":
         from zoo.data import digits
 
@@ -219,9 +234,17 @@ def load(
         from zoo.data import tfds
 
         return tfds.load(name, rest, split_seed, data_dir, download)
-    close = difflib.get_close_matches(kind, ("digits", "folder", "tfds"), n=1)
-    hint = f" Did you mean {close[0]}?" if close and not colon else ""
-    raise DataError(f"Data is digits, tfds:NAME or folder:PATH. Received: {name!r}.{hint}")
+    raise DataError(f"Data is digits, tfds:NAME or folder:PATH. Received: {name!r}.{_hint(name)}")
+
+
+def _hint(name: str) -> str:
+    """What may have been meant by a name that is no data set."""
+    if os.path.isdir(name):
+        return f" Did you mean folder:{printable(name)}?"
+    kind, colon, rest = name.partition(":")
+    forms = ("folder", "tfds") if colon else ("digits",)
+    close = difflib.get_close_matches(kind, forms, n=1)
+    return f" Did you mean {close[0]}{colon}{printable(rest)}?" if close and close[0] != kind else ""
 
 
 class _Held:
@@ -230,16 +253,21 @@ class _Held:
     shuffles_itself = False
 
     def __init__(self, source: Source, size: tuple[int, int], channels: int) -> None:
-        with ThreadPoolExecutor() as pool:
-            rows = pool.map(lambda index: fit(source.picture(index), size, channels), range(len(source)))
-        self._pictures = np.stack(list(rows))
-        self._labels = source.labels
+        pictures = np.empty((len(source), *size, channels), np.uint8)
+        with quiet_pillow(), ThreadPoolExecutor() as pool:
+            fitted = pool.map(lambda index: fit(source.picture(index), size, channels), range(len(pictures)))
+            for index, picture in enumerate(fitted):
+                pictures[index] = picture
+        with tf.device("CPU:0"):  # where tf.data works; captured by graphs, not copied into them
+            self._pictures, self._labels = tf.constant(pictures), tf.constant(source.labels)
 
     def __len__(self) -> int:
         return len(self._labels)
 
     def batches(self, order: tf.Tensor, batch_size: int, start: tf.Tensor, seed: tf.Tensor | None) -> tf.data.Dataset:
-        return index_batches(order, batch_size, start).map(gather_arrays(self._pictures, self._labels))
+        return index_batches(order, batch_size, start).map(
+            lambda index: (index, tf.gather(self._pictures, index), tf.gather(self._labels, index))
+        )
 
 
 class _Decoded:

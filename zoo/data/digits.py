@@ -9,19 +9,23 @@ from sklearn.datasets import load_digits
 from zoo.data.dataset import Dataset, Source
 from zoo.data.splits import stratified
 
+# Pixels count the dark points in squares of 4x4.
+VALUE_RANGE = (0, 16)
+
 
 def load(split_seed: int) -> Dataset:
-    """1,797 digits of 13 people, 8x8 pixels; the 17 grey levels 0…16 are spread over 0…255."""
+    """1,797 digits of 13 people, 8x8 pixels of 17 grey levels."""
     bunch = load_digits()
-    pictures = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
+    pictures = bunch.images.astype(np.uint8)
     labels = bunch.target.astype(np.int32)
     names = [f"digits/{index}" for index in range(len(labels))]
-    digest = hashlib.sha256(pictures.tobytes() + labels.tobytes()).hexdigest()
 
     def source(indices: np.ndarray) -> Source:
-        return Source(
-            labels[indices], [names[i] for i in indices], lambda index: Image.fromarray(pictures[indices[index]])
-        )
+        def picture(index: int) -> Image.Image:
+            # In 8 bits, as every other picture: a digit that was saved as a PNG file is then the same to the pixel.
+            return Image.fromarray(np.rint(pictures[indices[index]] * (255 / VALUE_RANGE[1])).astype(np.uint8))
+
+        return Source(labels[indices], [names[i] for i in indices], picture)
 
     return Dataset(
         name="digits",
@@ -29,6 +33,7 @@ def load(split_seed: int) -> Dataset:
         image_shape=(8, 8, 1),
         splits={split: source(indices) for split, indices in stratified(labels, names, seed=split_seed).items()},
         source="Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI, test set; with scikit-learn",
-        licence="CC BY 4.0",
-        fingerprint=digest,
+        licence="CC BY 4.0",  # https://archive.ics.uci.edu/dataset/80
+        fingerprint=hashlib.sha256(pictures.tobytes() + labels.tobytes()).hexdigest(),
+        value_range=VALUE_RANGE,
     )

@@ -1,10 +1,11 @@
 """A folder of class folders, checked whole before the first step.
 
 Each file is read and decoded once: that finds truncated pictures, and gives a fingerprint of the content. It costs
-what one epoch of reading costs, on all cores.
+what one epoch of reading costs, on all cores. A file that changes later is found by that fingerprint.
 """
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from PIL import Image
 
 from zoo.data.dataset import Dataset, OnBad, Source
 from zoo.data.errors import DataError, printable
-from zoo.data.pictures import FORMATS, decode
+from zoo.data.pictures import FORMATS, decode, quiet_pillow, read
 from zoo.data.splits import SPLITS, stratified
 
 # Under "skip" so many files may be bad, or this fraction of all, whichever is more.
@@ -45,10 +46,11 @@ class _Found:
 
 def load(name: str, root: Path, split_seed: int, on_bad: OnBad) -> Dataset:
     """The pictures of `root/CLASS/…` or of `root/{train,validation,test}/CLASS/…`."""
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise DataError(f"{printable(str(root))} is no folder.")
     parts = _split_folders(root)
-    found = {part: _scan(root, folder, on_bad) for part, folder in parts.items()}
+    with quiet_pillow():
+        found = {part: _scan(root, folder, on_bad) for part, folder in parts.items()}
     everything = [item for items in found.values() for item in items]
     bad = {item.name: item.fault for item in everything if item.fault}
     if on_bad == "skip" and len(bad) > max(MAX_SKIPPED, MAX_SKIPPED_FRACTION * len(everything)):
@@ -80,18 +82,47 @@ def load(name: str, root: Path, split_seed: int, on_bad: OnBad) -> Dataset:
 
 def _split_folders(root: Path) -> dict[str, Path]:
     """The folders that hold class folders: one for each split that has its own, or the root for all."""
-    own = {_SPLIT_FOLDERS[entry.name]: entry for entry in sorted(root.iterdir()) if entry.name in _SPLIT_FOLDERS}
-    return own if "train" in own else {"all": root}
+    own: dict[str, Path] = {}
+    others = []
+    for entry in _entries(root):
+        split = _SPLIT_FOLDERS.get(entry.name.lower())
+        # A class may be called "train", too; its folder holds pictures and no folders.
+        if split is None or not entry.is_dir() or not any(inner.is_dir() for inner in _entries(entry)):
+            others.append(entry.name)
+        elif split in own:
+            raise DataError(f"{printable(str(root))} has two folders for {split}: {own[split].name}, {entry.name}.")
+        else:
+            own[split] = entry
+    if not own:
+        return {"all": root}
+    if "train" not in own:
+        raise DataError(f"{printable(str(root))} has the splits {', '.join(own)} and no train; add it.")
+    if others:
+        raise DataError(
+            f"{printable(str(root))} has splits and, beside them, what belongs to none: {_some(others)}. "
+            "Expected only train, validation and test, each with class folders."
+        )
+    return own
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What lies in a folder, in the order of the names, without hidden files and what systems leave there."""
+    try:
+        return sorted(
+            entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.name.lower() not in _CLUTTER
+        )
+    except OSError as error:
+        raise DataError(f"{printable(str(folder))} cannot be read: {error.strerror}.") from None
 
 
 def _scan(root: Path, folder: Path, on_bad: OnBad) -> list[_Found]:
     """Find and decode all pictures below the class folders, in the order of their names."""
     paths: list[tuple[str, str, Path | str]] = []
-    for entry in sorted(folder.iterdir()):
+    for entry in _entries(folder):
         if entry.is_dir():
             label = entry.name
             paths += [(label, _below(root, path), fault or path) for path, fault in _walk(entry, (folder.resolve(),))]
-        elif not _is_clutter(entry):
+        else:
             paths.append(("", _below(root, entry), "it lies outside of the class folders"))
     with ThreadPoolExecutor() as pool:
         found = []
@@ -112,10 +143,10 @@ def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:
     if real in above:
         yield folder, "it is a link to a folder that contains it"
         return
-    for entry in sorted(folder.iterdir()):
+    for entry in _entries(folder):
         if entry.is_dir():
             yield from _walk(entry, (*above, real))
-        elif not _is_clutter(entry):
+        else:
             yield entry, ""
 
 
@@ -130,14 +161,12 @@ def _check(label: str, name: str, path: Path | str) -> _Found:
     if path.suffix.lower() not in FORMATS:
         return _Found(name, label, fault=f"it is no picture by its name (known: {', '.join(FORMATS)})")
     try:
-        content = path.read_bytes()
+        content = read(path)
         image = decode(content)
-    except OSError as error:
-        return _Found(name, label, fault=f"it cannot be read: {error.strerror}")
     except DataError as error:
         return _Found(name, label, fault=str(error))
     size, channels = (image.height, image.width), 1 if image.mode == "L" else 3
-    return _Found(name, label, size, channels, hashlib.sha256(content).hexdigest())
+    return _Found(name, label, size, channels, _digest(content))
 
 
 def _classes(root: Path, parts: Mapping[str, Path], good: Mapping[str, list[_Found]]) -> tuple[str, ...]:
@@ -145,10 +174,7 @@ def _classes(root: Path, parts: Mapping[str, Path], good: Mapping[str, list[_Fou
     shown = printable(str(root))
     if not any(good.values()):
         raise DataError(f"{shown} holds no usable picture. Expected class folders with pictures.")
-    names = {
-        part: sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not _is_clutter(entry))
-        for part, folder in parts.items()
-    }
+    names = {part: [entry.name for entry in _entries(folder) if entry.is_dir()] for part, folder in parts.items()}
     classes = names["train"] if "train" in names else names["all"]
     for part, own in names.items():
         if odd := sorted(set(own) ^ set(classes)):
@@ -181,9 +207,12 @@ def _source(root: Path, items: list[_Found], classes: tuple[str, ...]) -> Source
     def picture(index: int) -> Image.Image:
         path = root / items[index].name
         try:
-            return decode(path.read_bytes())
-        except OSError as error:
-            raise DataError(f"{printable(str(path))} was there at the start and cannot be read now: {error}") from None
+            content = read(path)
+        except DataError as error:
+            raise DataError(f"{printable(str(path))} was good when it was checked; now {error}.") from None
+        if _digest(content) != items[index].digest:
+            raise DataError(f"{printable(str(path))} has changed since it was checked; load the folder again.")
+        return decode(content)
 
     labels = np.array([classes.index(printable(item.label)) for item in items], np.int32)
     return Source(labels, [printable(item.name) for item in items], picture)
@@ -193,9 +222,8 @@ def _below(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
-def _is_clutter(path: Path) -> bool:
-    """Files that systems leave in folders, and hidden ones."""
-    return path.name.startswith(".") or path.name.lower() in _CLUTTER
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _some(names: Mapping[str, str] | list[str]) -> str:

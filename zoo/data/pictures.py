@@ -1,7 +1,9 @@
 """Picture files to arrays. One decoder for checking, training and predicting, so that all see the same pixels."""
 
 import io
+import math
 import os
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +16,29 @@ from zoo.data.errors import DataError, printable
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".gif": "GIF", ".webp": "WEBP"}
 MAX_PIXELS = 64_000_000
+# More than any picture of MAX_PIXELS needs, four channels of 16 bits without compression.
+MAX_BYTES = 8 * MAX_PIXELS + (1 << 20)
 
-_GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+_ACCEPTED = tuple(sorted(set(FORMATS.values())))
+_GREY = ("1", "L", "LA")
+
+
+def read(path: Path) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        DataError: It cannot be read, is a pipe or a device, which might never end, or is larger than any picture of
+            legal size; says which.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError("it is no regular file")
+        if status.st_size > MAX_BYTES:
+            raise DataError(f"it has more than {MAX_BYTES >> 20} MiB ({status.st_size >> 20} MiB)")
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"it cannot be read: {error.strerror}") from None
 
 
 def decode(content: bytes) -> Image.Image:
@@ -33,16 +56,19 @@ def decode(content: bytes) -> Image.Image:
     if not content:
         raise DataError("the file is empty")
     try:
-        with strict_pillow(), Image.open(io.BytesIO(content), formats=tuple(set(FORMATS.values()))) as image:
+        with _open(content) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(_too_large(f"{image.width}x{image.height}"))
+            if image.format == "PNG":
+                # Decoding stops at the last pixel and misses a cut or a flipped bit behind it.
+                with _open(content) as whole:
+                    whole.verify()
             image.load()
-            upright = ImageOps.exif_transpose(image)
-            return _eight_bits(upright)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            return _eight_bits(ImageOps.exif_transpose(image))
+    except Image.DecompressionBombError:
         raise DataError(_too_large("its header")) from None
     except UnidentifiedImageError:
-        raise DataError(f"it is no picture of a known format ({', '.join(sorted(set(FORMATS.values())))})") from None
+        raise DataError(f"it is no picture of a known format ({', '.join(_ACCEPTED)})") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         if isinstance(error, DataError):
             raise
@@ -92,30 +118,41 @@ def read_image(
         (height, width, channels) float32.
 
     Raises:
-        DataError: The file cannot be read; the message names it and says why.
+        DataError: An argument is illegal, or the file cannot be used; the message names it and says why.
     """
-    check_channels(channels)
+    check_form(image_size, channels, value_range)
     try:
-        return scale(fit(decode(Path(path).read_bytes()), image_size, channels), value_range)
-    except OSError as error:
-        raise DataError(f"{printable(str(path))} cannot be read: {error.strerror}.") from None
+        with quiet_pillow():
+            return scale(fit(decode(read(Path(path))), image_size, channels), value_range)
     except DataError as error:
         raise DataError(f"{printable(str(path))} cannot be used: {error}.") from None
 
 
-def check_channels(channels: int) -> None:
-    """Refuse anything but grey and colour."""
+def check_form(image_size: tuple[int, int] | None, channels: int, value_range: tuple[float, float]) -> None:
+    """Refuse sizes, channels and ranges that no picture can be brought to."""
     if channels not in (1, 3):
         raise DataError(f"Pictures have 1 channel (grey) or 3 (colour). Received: channels={channels}")
+    if image_size is not None and min(image_size) < 1:
+        raise DataError(f"image_size must be at least 1x1. Received: image_size={tuple(image_size)}")
+    if not (value_range[0] < value_range[1] and all(map(math.isfinite, value_range))):
+        raise DataError(f"value_range must rise and be finite. Received: value_range={tuple(value_range)}")
 
 
 @contextmanager
-def strict_pillow() -> Iterator[None]:
-    """Let Pillow's warning of decompression bombs be an error."""
+def quiet_pillow() -> Iterator[None]:
+    """Silence Pillow's warnings, of damaged EXIF data and the like: what counts is said by an error.
+
+    The filters belong to the whole process and are not safe to change in several threads at once. So whoever starts
+    threads to decode enters this around them; `decode` itself does not.
+    """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
+
+
+def _open(content: bytes) -> Image.Image:
+    """Read a picture's header."""
+    return Image.open(io.BytesIO(content), formats=_ACCEPTED)
 
 
 def _too_large(received: str) -> str:
@@ -123,7 +160,7 @@ def _too_large(received: str) -> str:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
+    if image.mode.startswith("I"):
         wide = np.asarray(image, np.float64)
         return Image.fromarray(np.clip(np.rint(wide / 257), 0, 255).astype(np.uint8))
     if image.mode == "P":

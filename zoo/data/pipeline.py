@@ -1,11 +1,12 @@
 """Batches of a split, in one order of stages for every source."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import tensorflow as tf
 
 from zoo.data.augmentation import NUM_DRAWS, Augmentation
+from zoo.data.errors import DataError
 
 # Keeps the two uses of chance apart: the order of the examples and what happens to them.
 _ORDER, _AUGMENTATION = 0, 1
@@ -85,25 +86,33 @@ class Pipeline:
 
         Args:
             epoch: 0, 1, …; has no effect without `training`.
-            start: Number of the first batch: `epoch(e, k)` is `epoch(e)` without its first k batches.
+            start: Number of the first batch, 0 to the number of batches: `epoch(e, k)` is `epoch(e)` without its
+                first k batches.
 
         Returns:
             A finite dataset that knows its length.
+
+        Raises:
+            DataError: There is no batch `start`.
         """
+        if not 0 <= start <= len(self):
+            raise DataError(f"start must be from 0 to {len(self)}, the number of batches. Received: start={start}")
         dataset = self._make(tf.constant(epoch, tf.int64), tf.constant(start, tf.int64))
-        return dataset.apply(tf.data.experimental.assert_cardinality(max(len(self) - start, 0)))
+        return dataset.apply(tf.data.experimental.assert_cardinality(len(self) - start))
 
     def _stages(self, epoch: tf.Tensor, start: tf.Tensor) -> tf.data.Dataset:
-        order = None if self._examples.shuffles_itself else tf.range(self.num_examples, dtype=tf.int64)
-        seed, draws = None, None
-        if self._training:
-            # Shuffle and repeat: a permutation that is a function of (seed, epoch) needs no buffer, no state that a
-            # checkpoint would have to hold, and can start anywhere.
-            seed = tf.stack([tf.constant(2 * self._seed + _ORDER, tf.int64), epoch])
-            if order is not None:
-                order = tf.random.experimental.stateless_shuffle(order, seed)
-            chance = tf.stack([tf.constant(2 * self._seed + _AUGMENTATION, tf.int64), epoch])
-            draws = tf.random.stateless_uniform((self.num_examples, NUM_DRAWS), chance)
+        order, seed, draws = None, None, None
+        with tf.device("CPU:0"):  # where tf.data works; from an accelerator, all of this would have to come back
+            if not self._examples.shuffles_itself:
+                order = tf.range(self.num_examples, dtype=tf.int64)
+            if self._training:
+                # Shuffle and repeat: a permutation that is a function of (seed, epoch) needs no buffer, no state that
+                # a checkpoint would have to hold, and can start anywhere.
+                seed = tf.stack([tf.constant(2 * self._seed + _ORDER, tf.int64), epoch])
+                if order is not None:
+                    order = tf.random.experimental.stateless_shuffle(order, seed)
+                chance = tf.stack([tf.constant(2 * self._seed + _AUGMENTATION, tf.int64), epoch])
+                draws = tf.random.stateless_uniform((self.num_examples, NUM_DRAWS), chance)
         # Read, decode and resize: what fits is cached in memory, in 8 bits, a quarter of the size that floats would
         # have, and before anything random happens to it.
         batches = self._examples.batches(order, self.batch_size, start, seed)
@@ -123,9 +132,3 @@ class Pipeline:
 def index_batches(order: tf.Tensor, batch_size: int, start: tf.Tensor) -> tf.data.Dataset:
     """Batches of indices from number `start` on."""
     return tf.data.Dataset.from_tensor_slices(order[start * batch_size :]).batch(batch_size)
-
-
-def gather_arrays(pictures: Any, labels: Any) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-    """A function from indices to (indices, pictures, labels) of arrays that lie in memory."""
-    held, classes = tf.constant(pictures), tf.constant(labels)
-    return lambda index: (index, tf.gather(held, index), tf.gather(classes, index))

@@ -1,4 +1,9 @@
-"""TensorFlow Datasets by name. The package is an extra and is imported when such a name is asked for."""
+"""TensorFlow Datasets by name. The package is an extra and is imported when such a name is asked for.
+
+Pictures stay encoded until they are needed, and are decoded as files are. A set that fits into memory has an exact
+permutation each epoch; a larger one is read in sequence, in an order of files and of a shuffle buffer that are both
+functions of (seed, epoch).
+"""
 
 import hashlib
 import os
@@ -8,12 +13,15 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from zoo.data.dataset import CACHE_BYTES, Dataset, Source, Split
-from zoo.data.errors import DataError
-from zoo.data.pictures import fit
+from zoo.data.dataset import Dataset, Source, Split
+from zoo.data.errors import DataError, printable
+from zoo.data.pictures import decode, fit
 from zoo.data.splits import SPLITS, TEST, VALIDATION, stratified
 
-# A set that does not fit into memory is shuffled by its files and by a buffer of so many examples.
+# A set of up to so many bytes on the disk is read into memory, as it is encoded there.
+MEMORY_BYTES = 1 << 29
+
+# A larger one is shuffled by its files and by a buffer of so many examples.
 SHUFFLE_BUFFER = 10_000
 
 
@@ -26,41 +34,49 @@ def load(name: str, builder_name: str, split_seed: int, data_dir: str | os.PathL
     try:
         builder = tfds.builder(builder_name, data_dir=data_dir)
     except (tfds.core.registered.DatasetNotFoundError, ValueError, AssertionError) as error:
-        raise DataError(f"TensorFlow Datasets has no {builder_name!r}: {str(error).splitlines()[0]}") from None
+        raise DataError(f"TensorFlow Datasets has no {builder_name!r}: {_first_line(error)}") from None
     if not builder.info.splits:
         if not download:
             raise DataError(
                 f"{name} is not prepared in {builder.data_path}. Fetch it once, where there is a network, by "
                 f'zoo.data.load("{name}", download=True).'
             )
-        builder.download_and_prepare()
+        try:
+            builder.download_and_prepare()
+        except OSError as error:
+            raise DataError(f"{name} could not be fetched: {_first_line(error)}") from None
     features = builder.info.features
-    if not isinstance(features, tfds.features.FeaturesDict) or not {"image", "label"} <= set(features):
-        raise DataError(f"{name} is no set of pictures with labels; its features are {', '.join(features or ())}.")
+    fields = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
+    image, label = fields.get("image"), fields.get("label")
+    if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
+        raise DataError(f"{name} is no set of pictures with labels; its features are {', '.join(fields)}.")
+    if image.np_dtype not in (np.uint8, np.uint16):
+        raise DataError(f"{name} has pictures of {image.np_dtype.__name__}; expected 8 or 16 bits.")
     own = [split for split in SPLITS if split in builder.info.splits] or ["train"]
     if "train" not in own:
         raise DataError(f'{name} has no split "train"; it has {", ".join(builder.info.splits)}.')
-    height, width, channels = features["image"].shape
-    count = sum(builder.info.splits[split].num_examples for split in own if split in builder.info.splits)
-    # Where sizes vary, a photograph's usual 500x500 stands for them.
-    num_bytes = count * (height or 500) * (width or 500) * channels
-    splits: dict[str, Any] = (
-        _in_memory(builder, own, split_seed) if num_bytes <= CACHE_BYTES else _streamed(builder, own)
-    )
+    infos = [builder.info.splits[split] for split in own if split in builder.info.splits]
+    small = sum(info.num_bytes for info in infos) <= MEMORY_BYTES
+    splits = _in_memory(builder, own, split_seed) if small else _streamed(builder, own)
+    if empty := [split for split in SPLITS if not len(splits[split])]:
+        raise DataError(f"{name} has too few examples for the split {', '.join(empty)}.")
+    height, width, channels = image.shape
+    checksums = sorted(f"{url} {info.checksum}" for url, info in (builder.url_infos or {}).items())
+    identity = [builder.info.full_name, *(f"{info.name} {info.num_examples}" for info in infos), *checksums]
     return Dataset(
         name=name,
-        classes=tuple(features["label"].names),
-        image_shape=(height, width, channels),
+        classes=tuple(label.names),
+        image_shape=(height, width, 1 if channels == 1 else 3),
         splits=splits,
         source=f"TensorFlow Datasets {builder.info.full_name}",
         licence=getattr(builder.info.redistribution_info, "license", "") or "as its authors say",
-        fingerprint=hashlib.sha256(f"{builder.info.full_name} {builder.info.dataset_size}".encode()).hexdigest(),
+        fingerprint=hashlib.sha256("\n".join(identity).encode()).hexdigest(),
     )
 
 
 def _in_memory(builder: Any, own: list[str], split_seed: int) -> dict[str, Split]:
-    """All examples in arrays; splits that the set lacks are carved out of "train", each class alike."""
-    read = {split: list(builder.as_dataset(split=split).as_numpy_iterator()) for split in own}
+    """All examples, pictures encoded; splits that the set lacks are carved out of "train", each class alike."""
+    read = {split: list(_encoded(builder, split).as_numpy_iterator()) for split in own}
     read = {split: examples for split, examples in read.items() if split == "train" or _is_labelled(examples)}
     lacking = {name: 0.0 for name in ("validation", "test") if name in read}
     train = read["train"]
@@ -81,15 +97,27 @@ def _is_labelled(examples: list[dict[str, Any]]) -> bool:
     return all(example["label"] >= 0 for example in examples)
 
 
+def _encoded(builder: Any, split: str, **options: Any) -> tf.data.Dataset:
+    """Examples with pictures as they lie on the disk."""
+    import tensorflow_datasets as tfds
+
+    return builder.as_dataset(split=split, decoders={"image": tfds.decode.SkipDecoding()}, **options)
+
+
 def _source(examples: list[dict[str, Any]], names: list[str]) -> Source:
     labels = np.array([example["label"] for example in examples], np.int32)
-    return Source(labels, names, lambda index: _image(examples[index]["image"]))
+    return Source(labels, names, lambda index: _decode(examples[index]["image"], names[index]))
 
 
-def _image(array: np.ndarray) -> Image.Image:
-    if array.dtype == np.uint16:
-        array = np.rint(array / 257).astype(np.uint8)
-    return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
+def _decode(content: bytes, name: str) -> Image.Image:
+    try:
+        return decode(content)
+    except DataError as error:
+        raise DataError(f"{name} cannot be used: {error}.") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return printable(next(iter(str(error).splitlines()), type(error).__name__))
 
 
 def _streamed(builder: Any, own: list[str]) -> dict[str, Split]:
@@ -106,7 +134,7 @@ def _streamed(builder: Any, own: list[str]) -> dict[str, Split]:
 
 
 def _first(builder: Any, split: str) -> list[dict[str, Any]]:
-    return list(builder.as_dataset(split=split).take(1).as_numpy_iterator())
+    return list(_encoded(builder, split).take(1).as_numpy_iterator())
 
 
 class _Stream:
@@ -144,15 +172,16 @@ class _Sequence:
     def __len__(self) -> int:
         return len(self._stream)
 
-    def _prepare(self, picture: np.ndarray) -> np.ndarray:
-        return fit(_image(picture), self._size, self._channels)
+    def _prepare(self, content: bytes) -> np.ndarray:
+        return fit(_decode(content, f"A picture of {self._stream.builder.name}"), self._size, self._channels)
 
     def batches(self, order: None, batch_size: int, start: tf.Tensor, seed: tf.Tensor | None) -> tf.data.Dataset:
         import tensorflow_datasets as tfds
 
         chance = None if seed is None else int(np.random.default_rng(seed.numpy()).integers(2**31))
-        dataset = self._stream.builder.as_dataset(
-            split=self._stream.instruction,
+        dataset = _encoded(
+            self._stream.builder,
+            self._stream.instruction,
             shuffle_files=chance is not None,
             read_config=tfds.ReadConfig(shuffle_seed=chance, try_autocache=False),
         )

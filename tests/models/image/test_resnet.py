@@ -1,5 +1,7 @@
 """ResNet in the terms of its papers."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -32,7 +34,7 @@ def test_projections_stand_where_the_shape_changes_and_nowhere_else(name, blocks
 
 @pytest.mark.parametrize(
     ("name", "depth"),
-    [(name, int("".join(filter(str.isdigit, name.removesuffix("_v2"))))) for name in zoo.list_models(family="resnet")
+    [(name, int(re.search(r"\d+", name)[0])) for name in zoo.list_models(family="resnet")
      if name not in ("resnet1001_v2", "resnet1202")],
 )  # fmt: skip
 def test_depth_in_the_name_counts_convolutions_and_the_dense_layer(name, depth):
@@ -142,3 +144,15 @@ def test_preactivated_stem_pools_without_zeros_at_the_border():
     padded = np.pad(stem.numpy()[0], ((1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
     expected = [[padded[i : i + 3, j : j + 3].max(axis=(0, 1)) for j in range(0, 16, 2)] for i in range(0, 16, 2)]
     np.testing.assert_array_equal(pooled[0], expected)
+
+
+def test_resnext_and_wide_networks_differ_inside_the_bottleneck():
+    widths = {}
+    for name in ("resnet50", "resnext50_32x4d", "wide_resnet50_2"):
+        model = zoo.create_model(name, include_top=False)
+        layer = model.get_layer("stage1_block1_conv2")
+        widths[name] = (layer.filters, layer.groups, model.get_layer("stage4_block3_conv2").filters)
+        assert model.output_shape[-1] == 2048
+    assert widths == {
+        "resnet50": (64, 1, 512), "resnext50_32x4d": (128, 32, 1024), "wide_resnet50_2": (128, 1, 1024)
+    }  # fmt: skip

@@ -4,6 +4,9 @@
   (ImageNet) and section 4.2 (CIFAR-10).
 - He, Zhang, Ren, Sun, "Identity Mappings in Deep Residual Networks", 2016, https://arxiv.org/abs/1603.05027: figure 1b
   and the appendix ("v2", pre-activation).
+- Xie, Girshick, Dollar, Tu, He, "Aggregated Residual Transformations for Deep Neural Networks", 2016,
+  https://arxiv.org/abs/1611.05431: table 1 (ResNeXt).
+- Zagoruyko, Komodakis, "Wide Residual Networks", 2016, https://arxiv.org/abs/1605.07146: table 8 (WRN-50-2).
 
 Input: colour pictures, 224x224 for ImageNet and 32x32 for CIFAR.
 
@@ -15,6 +18,7 @@ Differences from the papers:
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import keras
@@ -87,12 +91,17 @@ def _basic(x, filters, *, strides, dilations, drop_rate, shortcut, variant, name
     return _add_relu(x, y, filters, strides, drop_rate, shortcut, name)
 
 
-def _bottleneck(x, filters, *, strides, dilations, drop_rate, shortcut, variant, name):
-    """Figure 5 right: 1x1 to a quarter of the channels, 3x3, 1x1 back."""
+def _bottleneck(x, filters, *, strides, dilations, drop_rate, shortcut, variant, name, groups=1, group_width=64):
+    """Figure 5 right: 1x1 to a quarter of the channels, 3x3, 1x1 back.
+
+    ResNeXt splits the 3x3 convolution into groups, wide networks give it more channels: `group_width` is the number of
+    channels of a group in the first stage.
+    """
     first, second = (strides, 1) if variant == "paper" else (1, strides)
-    y = conv(x, filters // 4, 1, strides=first, name=f"{name}_conv1")
+    inner = filters // 4 * groups * group_width // 64
+    y = conv(x, inner, 1, strides=first, name=f"{name}_conv1")
     y = _bn_relu(y, f"{name}_bn1", f"{name}_relu1")
-    y = conv(y, filters // 4, 3, strides=second, dilation_rate=dilations[0], name=f"{name}_conv2")
+    y = conv(y, inner, 3, strides=second, dilation_rate=dilations[0], groups=groups, name=f"{name}_conv2")
     y = _bn_relu(y, f"{name}_bn2", f"{name}_relu2")
     y = conv(y, filters, 1, name=f"{name}_conv3")
     y = batch_norm(y, epsilon=EPSILON, momentum=MOMENTUM, name=f"{name}_bn3")
@@ -233,46 +242,59 @@ def _changes_shape(x, filters, strides):
 
 
 _DEEP = Paper(title="Deep Residual Learning for Image Recognition", year=2015, url="https://arxiv.org/abs/1512.03385")
-_IDENTITY = Paper(
-    title="Identity Mappings in Deep Residual Networks", year=2016, url="https://arxiv.org/abs/1603.05027"
+_PRE = Paper(title="Identity Mappings in Deep Residual Networks", year=2016, url="https://arxiv.org/abs/1603.05027")
+_NEXT = Paper(
+    title="Aggregated Residual Transformations for Deep Neural Networks",
+    year=2016,
+    url="https://arxiv.org/abs/1611.05431",
 )
+_WIDE = Paper(title="Wide Residual Networks", year=2016, url="https://arxiv.org/abs/1605.07146")
 
 
-def _imagenet(top1: float, top5: float, source: str) -> Result:
+def _imagenet(top1: float, top5: float, source: str = "torchvision 0.28, IMAGENET1K_V1") -> Result:
     protocol = "validation set, one centre crop of 224"
     return Result(dataset="ImageNet-1k", top1=top1, top5=top5, protocol=protocol, source=source)
 
 
-def _cifar10(top1: float, source: str) -> Result:
+def _timm(top1: float, top5: float) -> Result:
+    return _imagenet(top1, top5, "timm 1.0, results-imagenet.csv")
+
+
+def _cifar10(top1: float, table: int) -> Result:
     protocol = "test set, trained with flips and shifts by 4 pixels"
-    return Result(dataset="CIFAR-10", top1=top1, protocol=protocol, source=source)
+    return Result(dataset="CIFAR-10", top1=top1, protocol=protocol, source=f"table {table}")
 
 
-_TORCHVISION, _TIMM = "torchvision 0.28, IMAGENET1K_V1", "timm 1.0, results-imagenet.csv"
-_V1, _V2 = (resnet, _basic, _bottleneck), (resnet_v2, _preact_basic, _preact_bottleneck)
+_32x4, _32x8 = partial(_bottleneck, groups=32, group_width=4), partial(_bottleneck, groups=32, group_width=8)
+_twice = partial(_bottleneck, group_width=128)
 
-# Table 1 of 2015 and its pre-activated counterparts; for CIFAR section 4.2 of 2015 and table 4 of 2016.
-# name: network, block (1 basic, 2 bottleneck), blocks, parameters, batch-norm statistics, MACs, published
+# Table 1 of 2015 and what followed from it; for CIFAR section 4.2 of 2015 and table 4 of 2016.
+# name: paper, block, blocks of each stage, parameters, batch-norm statistics, multiply-accumulates, published
 _ROWS = {
-    "resnet18": (_V1, 1, (2, 2, 2, 2), 11_689_512, 9_600, 1_814_073_344, _imagenet(69.758, 89.078, _TORCHVISION)),
-    "resnet34": (_V1, 1, (3, 4, 6, 3), 21_797_672, 17_024, 3_663_761_408, _imagenet(73.314, 91.42, _TORCHVISION)),
-    "resnet50": (_V1, 2, (3, 4, 6, 3), 25_557_032, 53_120, 4_089_184_256, _imagenet(76.13, 92.862, _TORCHVISION)),
-    "resnet101": (_V1, 2, (3, 4, 23, 3), 44_549_160, 105_344, 7_801_405_440, _imagenet(77.374, 93.546, _TORCHVISION)),
-    "resnet152": (_V1, 2, (3, 8, 36, 3), 60_192_808, 151_424, 11_513_626_624, _imagenet(78.312, 94.046, _TORCHVISION)),
-    "resnet18_v2": (_V2, 1, (2, 2, 2, 2), 11_687_720, 7_808, 1_814_073_344, _imagenet(73.572, 91.356, _TIMM)),
-    "resnet34_v2": (_V2, 1, (3, 4, 6, 3), 21_795_880, 15_232, 3_663_761_408, _imagenet(77.626, 93.518, _TIMM)),
-    "resnet50_v2": (_V2, 2, (3, 4, 6, 3), 25_549_352, 45_440, 4_089_184_256, _imagenet(80.410, 95.082, _TIMM)),
-    "resnet101_v2": (_V2, 2, (3, 4, 23, 3), 44_541_480, 97_664, 7_801_405_440, _imagenet(82.042, 95.866, _TIMM)),
-    "resnet152_v2": (_V2, 2, (3, 8, 36, 3), 60_185_128, 143_744, 11_513_626_624, None),
-    "resnet20": (_V1, 1, (3,) * 3, 269_722, 1_376, 40_551_040, _cifar10(91.25, "table 6")),
-    "resnet32": (_V1, 1, (5,) * 3, 464_154, 2_272, 68_862_592, _cifar10(92.49, "table 6")),
-    "resnet44": (_V1, 1, (7,) * 3, 658_586, 3_168, 97_174_144, _cifar10(92.83, "table 6")),
-    "resnet56": (_V1, 1, (9,) * 3, 853_018, 4_064, 125_485_696, _cifar10(93.03, "table 6")),
-    "resnet110": (_V1, 1, (18,) * 3, 1_727_962, 8_096, 252_887_680, _cifar10(93.57, "table 6")),
-    "resnet1202": (_V1, 1, (200,) * 3, 19_421_274, 89_632, 2_829_238_912, _cifar10(92.07, "table 6")),
-    "resnet164_v2": (_V2, 2, (18,) * 3, 1_703_258, 24_224, 247_646_720, _cifar10(94.54, "table 4")),
-    "resnet1001_v2": (_V2, 2, (111,) * 3, 10_327_706, 149_216, 1_490_995_712, _cifar10(95.08, "table 4")),
-}
+    "resnet18": (_DEEP, _basic, (2, 2, 2, 2), 11_689_512, 9_600, 1_814_073_344, _imagenet(69.758, 89.078)),
+    "resnet34": (_DEEP, _basic, (3, 4, 6, 3), 21_797_672, 17_024, 3_663_761_408, _imagenet(73.314, 91.42)),
+    "resnet26": (_DEEP, _bottleneck, (2, 2, 2, 2), 15_995_176, 30_848, 2_342_256_640, _timm(75.298, 92.578)),
+    "resnet50": (_DEEP, _bottleneck, (3, 4, 6, 3), 25_557_032, 53_120, 4_089_184_256, _imagenet(76.13, 92.862)),
+    "resnet101": (_DEEP, _bottleneck, (3, 4, 23, 3), 44_549_160, 105_344, 7_801_405_440, _imagenet(77.374, 93.546)),
+    "resnet152": (_DEEP, _bottleneck, (3, 8, 36, 3), 60_192_808, 151_424, 11_513_626_624, _imagenet(78.312, 94.046)),
+    "resnext50_32x4d": (_NEXT, _32x4, (3, 4, 6, 3), 25_028_904, 68_224, 4_230_479_872, _imagenet(77.618, 93.698)),
+    "resnext101_32x8d": (_NEXT, _32x8, (3, 4, 23, 3), 88_791_336, 202_880, 16_414_015_488, _imagenet(79.312, 94.526)),
+    "wide_resnet50_2": (_WIDE, _twice, (3, 4, 6, 3), 68_883_240, 68_224, 11_398_021_120, _imagenet(78.468, 94.086)),
+    "wide_resnet101_2": (_WIDE, _twice, (3, 4, 23, 3), 126_886_696, 137_856, 22_753_050_624, _imagenet(78.848, 94.284)),
+    "resnet18_v2": (_PRE, _preact_basic, (2, 2, 2, 2), 11_687_720, 7_808, 1_814_073_344, _timm(73.572, 91.356)),
+    "resnet34_v2": (_PRE, _preact_basic, (3, 4, 6, 3), 21_795_880, 15_232, 3_663_761_408, _timm(77.626, 93.518)),
+    "resnet50_v2": (_PRE, _preact_bottleneck, (3, 4, 6, 3), 25_549_352, 45_440, 4_089_184_256, _timm(80.410, 95.082)),
+    "resnet101_v2": (_PRE, _preact_bottleneck, (3, 4, 23, 3), 44_541_480, 97_664, 7_801_405_440, _timm(82.042, 95.866)),
+    "resnet152_v2": (_PRE, _preact_bottleneck, (3, 8, 36, 3), 60_185_128, 143_744, 11_513_626_624, None),
+    "resnet20": (_DEEP, _basic, (3,) * 3, 269_722, 1_376, 40_551_040, _cifar10(91.25, 6)),
+    "resnet32": (_DEEP, _basic, (5,) * 3, 464_154, 2_272, 68_862_592, _cifar10(92.49, 6)),
+    "resnet44": (_DEEP, _basic, (7,) * 3, 658_586, 3_168, 97_174_144, _cifar10(92.83, 6)),
+    "resnet56": (_DEEP, _basic, (9,) * 3, 853_018, 4_064, 125_485_696, _cifar10(93.03, 6)),
+    "resnet110": (_DEEP, _basic, (18,) * 3, 1_727_962, 8_096, 252_887_680, _cifar10(93.57, 6)),
+    "resnet1202": (_DEEP, _basic, (200,) * 3, 19_421_274, 89_632, 2_829_238_912, _cifar10(92.07, 6)),
+    "resnet164_v2": (_PRE, _preact_bottleneck, (18,) * 3, 1_703_258, 24_224, 247_646_720, _cifar10(94.54, 4)),
+    "resnet1001_v2": (_PRE, _preact_bottleneck, (111,) * 3, 10_327_706, 149_216, 1_490_995_712, _cifar10(95.08, 4)),
+}  # fmt: skip
 
 _NOTES = {
     "resnet1202": "Keras walks a graph by recursion. Building the model raises Python's limit for that; before a "
@@ -281,25 +303,32 @@ _NOTES = {
     "shifts of batch norm are the other 149,216.",
 }
 
-for _name, (_functions, _kind, _blocks, _params, _state, _macs, _published) in _ROWS.items():
-    _is_v2, _is_cifar = _functions is _V2, len(_blocks) == 3
+_KINDS = {
+    _DEEP: "Residual network",
+    _PRE: "Residual network with pre-activation",
+    _NEXT: "Residual network with grouped convolutions",
+    _WIDE: "Residual network with twice the channels inside its bottlenecks",
+}
+
+for _name, (_paper, _block, _blocks, _params, _state, _macs, _published) in _ROWS.items():
+    _is_cifar = len(_blocks) == 3
     _strides = ("stride1", "stride2", "stride4") if _is_cifar else ("stride4", "stride8", "stride16", "stride32")
     _base = 16 if _is_cifar else 64
-    _widths = [_base * 2**stage * (4 if _kind == 2 else 1) for stage in range(len(_blocks))]
-    _row = {"block": _functions[_kind], "blocks": _blocks, "filters": tuple(_widths), "stem_filters": _base}
+    _expansion = 1 if _block in (_basic, _preact_basic) else 4
+    _row = {"block": _block, "blocks": _blocks, "stem_filters": _base}
+    _row["filters"] = tuple(_base * _expansion * 2**stage for stage in range(len(_blocks)))
     if _is_cifar:
         _row["stem"] = "cifar"
-        if not _is_v2:
+        if _paper is _DEEP:
             _row["shortcut"] = "zero_padding"
     register(
         Card(
             name=_name,
             family="resnet",
             modality="image",
-            summary=f"Residual network of {_name.removeprefix('resnet').removesuffix('_v2')} layers"
-            + (" with pre-activation" if _is_v2 else "")
-            + (" for CIFAR" if _is_cifar else ""),
-            paper=_IDENTITY if _is_v2 else _DEEP,
+            summary=f"{_KINDS[_paper]}, {sum(_blocks) * (2 if _expansion == 1 else 3) + 2} layers"
+            + (", for CIFAR" if _is_cifar else ""),
+            paper=_paper,
             input_shape=(32, 32, 3) if _is_cifar else (224, 224, 3),
             min_size=1,
             value_range=(-1.0, 1.0),
@@ -311,7 +340,7 @@ for _name, (_functions, _kind, _blocks, _params, _state, _macs, _published) in _
             results=(_published,) if _published else (),
             note=_NOTES.get(_name, ""),
         ),
-        _functions[0],
+        resnet_v2 if _paper is _PRE else resnet,
         pooled_head,
         **_row,
     )
