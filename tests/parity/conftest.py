@@ -76,7 +76,7 @@ class Peer:
 
     @staticmethod
     def from_keras(peer, model):
-        """Carry over one weighted layer after the other; a difference in batch norm's epsilon goes into the variance."""
+        """Carry over one weighted layer after the other; where epsilons differ, the variance makes up for it."""
         theirs = [layer for layer in peer.layers if layer.weights]
         ours = [layer for layer in model.layers if layer.weights]
         assert len(theirs) == len(ours)

@@ -7,6 +7,8 @@ from keras import layers
 
 # He et al., "Delving Deep into Rectifiers" (2015), eq. 10: a normal distribution of variance 2 / fan-in.
 he_normal = keras.initializers.VarianceScaling(scale=2.0, mode="fan_in", distribution="untruncated_normal")
+# The same for a depthwise kernel, of whose two channel axes Keras takes the wrong one for the inputs of a unit.
+he_normal_depthwise = keras.initializers.VarianceScaling(scale=2.0, mode="fan_out", distribution="untruncated_normal")
 
 
 def conv(
@@ -51,6 +53,45 @@ def conv(
         groups=groups,
         use_bias=use_bias,
         kernel_initializer=he_normal,
+        data_format="channels_last",
+        name=name,
+    )(x)
+
+
+def depthwise_conv(
+    x: keras.KerasTensor,
+    kernel_size: int,
+    *,
+    strides: int = 1,
+    dilation_rate: int = 1,
+    padding: tuple[int, int] | None = None,
+    name: str,
+) -> keras.KerasTensor:
+    """A 2-D convolution of each channel with a kernel of its own, without a bias.
+
+    Args:
+        x: Feature map (batch, height, width, channels).
+        kernel_size: Odd height and width of the kernels.
+        strides: Step in both directions.
+        dilation_rate: Spacing of the kernels' taps.
+        padding: Zeros (before, after) in both directions; None for the symmetric padding of `conv`.
+        name: Name of the layer; the padding layer is called `<name>_pad`.
+
+    Returns:
+        Feature map (batch, ceil(height / strides), ceil(width / strides), channels) with symmetric padding.
+    """
+    margin = dilation_rate * (kernel_size - 1) // 2
+    same = strides == 1 and padding is None
+    if not same:
+        padding = padding or (margin, margin)
+        x = layers.ZeroPadding2D((padding, padding), data_format="channels_last", name=f"{name}_pad")(x)
+    return layers.DepthwiseConv2D(
+        kernel_size,
+        strides=strides,
+        padding="same" if same else "valid",
+        dilation_rate=dilation_rate,
+        use_bias=False,
+        depthwise_initializer=he_normal_depthwise,
         data_format="channels_last",
         name=name,
     )(x)
