@@ -132,3 +132,14 @@ def test_features_share_weights_and_refuse_unknown_names():
         zoo.features(model, "stride2")
     with pytest.raises(ValueError, match="names must be a list of endpoints"):
         zoo.features(model, [])
+
+
+def test_gate_does_not_widen_the_receptive_field():
+    source = keras.Input((16, 16, 4))
+    x = layers.Conv2D(4, 3, strides=2, name="before")(source)
+    gate = layers.Dense(4)(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    x = layers.Multiply(name="scaled")([gate, x])
+    whole = layers.UpSampling2D(7)(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    model = keras.Model(source, layers.Concatenate(name="joined")([x, whole]))
+    assert zoo.receptive_field(model, "scaled") == ReceptiveField((3, 3), (2, 2))
+    assert zoo.receptive_field(model, "joined") == ReceptiveField(None, None)

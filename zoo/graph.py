@@ -157,6 +157,9 @@ class ReceptiveField:
 def receptive_field(model: keras.Model, endpoint: str) -> ReceptiveField:
     """Size and stride of the receptive field of a layer's output.
 
+    A feature map that is multiplied by a gate of height and width 1, as in squeeze and excitation, keeps its field:
+    the gate sees the whole input, but only scales what stands at each position.
+
     Args:
         model: A functional model with one input.
         endpoint: An endpoint of the model, or the name of any of its layers.
@@ -179,8 +182,9 @@ def receptive_field(model: keras.Model, endpoint: str) -> ReceptiveField:
     for node in _nodes(model):
         if node.is_input:
             continue
-        incoming = [fields[id(tensor)] for tensor in node.input_tensors]
-        outgoing = _seen_by(node.operation, _merged(incoming), node.input_tensors[0], node.outputs[0])
+        incoming = _without_gates(node, fields)
+        merged = _merged([fields[id(tensor)] for tensor in incoming])
+        outgoing = _seen_by(node.operation, merged, incoming[0], node.outputs[0])
         fields.update((id(tensor), outgoing) for tensor in node.outputs)
         if node.operation.name == endpoint:
             return outgoing
@@ -235,6 +239,15 @@ _GLOBAL = (
 )
 _PADDING = (layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D)
 _UPSAMPLING = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
+
+
+def _without_gates(node: Any, fields: dict[int, ReceptiveField]) -> list[keras.KerasTensor]:
+    """The inputs of a call; those of a product without what only scales: one value for all positions."""
+    if not isinstance(node.operation, layers.Multiply):
+        return node.input_tensors
+    return [
+        tensor for tensor in node.input_tensors if fields[id(tensor)].size is not None or set(tensor.shape[1:-1]) != {1}
+    ] or node.input_tensors
 
 
 def _merged(fields: list[ReceptiveField]) -> ReceptiveField:

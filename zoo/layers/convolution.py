@@ -6,13 +6,17 @@ import keras
 from keras import layers
 
 
-def he_normal() -> keras.initializers.Initializer:
+def he_normal(*, depthwise: bool = False) -> keras.initializers.Initializer:
     """A normal distribution of variance 2 / fan-in (He et al. 2015, "Delving Deep into Rectifiers", equation 10).
 
     A new one for each layer: an initialiser of Keras draws its seed when it is made and gives the same numbers to every
     layer that it serves.
+
+    Args:
+        depthwise: Whether it is for a depthwise kernel, whose inputs Keras counts along the other channel axis.
     """
-    return keras.initializers.VarianceScaling(scale=2.0, mode="fan_in", distribution="untruncated_normal")
+    mode = "fan_out" if depthwise else "fan_in"
+    return keras.initializers.VarianceScaling(scale=2.0, mode=mode, distribution="untruncated_normal")
 
 
 def conv(
@@ -57,6 +61,45 @@ def conv(
         groups=groups,
         use_bias=use_bias,
         kernel_initializer=he_normal(),
+        data_format="channels_last",
+        name=name,
+    )(x)
+
+
+def depthwise_conv(
+    x: keras.KerasTensor,
+    kernel_size: int,
+    *,
+    strides: int = 1,
+    dilation_rate: int = 1,
+    padding: tuple[int, int] | None = None,
+    name: str,
+) -> keras.KerasTensor:
+    """A 2-D convolution of each channel with a kernel of its own, without a bias.
+
+    Args:
+        x: Feature map (batch, height, width, channels).
+        kernel_size: Odd height and width of the kernels.
+        strides: Step in both directions.
+        dilation_rate: Spacing of the kernels' taps.
+        padding: Zeros (before, after) in both directions; None for the symmetric padding of `conv`.
+        name: Name of the layer; the padding layer is called `<name>_pad`.
+
+    Returns:
+        Feature map (batch, ceil(height / strides), ceil(width / strides), channels) with symmetric padding.
+    """
+    margin = dilation_rate * (kernel_size - 1) // 2
+    same = strides == 1 and padding is None
+    if not same:
+        padding = padding or (margin, margin)
+        x = layers.ZeroPadding2D((padding, padding), data_format="channels_last", name=f"{name}_pad")(x)
+    return layers.DepthwiseConv2D(
+        kernel_size,
+        strides=strides,
+        padding="same" if same else "valid",
+        dilation_rate=dilation_rate,
+        use_bias=False,
+        depthwise_initializer=he_normal(depthwise=True),
         data_format="channels_last",
         name=name,
     )(x)
