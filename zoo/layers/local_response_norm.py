@@ -22,9 +22,10 @@ class LocalResponseNormalization(layers.Layer):
     Input and output (batch, height, width, channels).
 
     Example:
+        >>> import numpy as np
         >>> from zoo.layers import LocalResponseNormalization
         >>> layer = LocalResponseNormalization(depth_radius=1, bias=1.0, alpha=1.0, beta=0.5)
-        >>> [round(float(value), 3) for value in layer([[[[1.0, 2.0, 2.0]]]])[0, 0, 0]]
+        >>> [round(float(value), 3) for value in layer(np.array([[[[1.0, 2.0, 2.0]]]]))[0, 0, 0]]
         [0.408, 0.632, 0.667]
     """
 

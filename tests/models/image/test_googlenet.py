@@ -88,6 +88,12 @@ def test_auxiliary_classifiers_are_named_outputs_on_demand(variant):
     assert set(zoo.endpoints(model)) == {*zoo.model_card("googlenet").endpoints, "aux1", "aux2"}
 
 
+def test_auxiliary_classifiers_need_a_fixed_size():
+    assert zoo.create_model("googlenet", input_shape=(None, None, 3)).output_shape == (None, 1000)
+    with pytest.raises(ValueError, match=r"auxiliary classifiers need a fixed input size. Received .*aux=False"):
+        zoo.create_model("googlenet", aux=True, input_shape=(None, None, 3))
+
+
 def test_dropout_is_that_of_the_variant_unless_given():
     rate = lambda name, **knobs: zoo.create_model("googlenet", **knobs).get_layer(name).rate  # noqa: E731
     assert rate("head_dropout") == 0.2

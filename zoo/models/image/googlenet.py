@@ -145,6 +145,9 @@ def googlenet_head(
 
     Returns:
         Logits (batch, classes), or a dict of them.
+
+    Raises:
+        ValueError: Auxiliary classifiers are asked for and the size of the feature maps is not known.
     """
     if dropout is None:
         dropout = 0.4 if variant == "paper" else 0.2
@@ -158,6 +161,11 @@ def googlenet_head(
 
 def _auxiliary(x, classes, variant, dropout, *, name):
     """Section 5: means, 128 filters of 1x1, 1024 hidden units; the paper's 5x5 means give 4x4 positions at 224x224."""
+    if None in x.shape[1:]:
+        raise ValueError(
+            "The auxiliary classifiers need a fixed input size. "
+            f"Received a feature map of shape {tuple(x.shape)}. Give input_shape in full, or aux=False."
+        )
     if variant == "paper":
         x = layers.AveragePooling2D(5, 3, data_format="channels_last", name=f"{name}_pool")(x)
     else:
