@@ -1,4 +1,5 @@
 import keras
+import numpy as np
 import pytest
 
 import zoo
@@ -64,6 +65,45 @@ def test_unknown_knob_names_the_known_ones():
 def test_input_tensor_and_shape_must_agree():
     with pytest.raises(ValueError, match=r"input_shape=\(8, 8, 3\) and input_tensor of shape \(16, 16, 3\) do not"):
         zoo.create_model("resnet20", input_tensor=keras.Input((16, 16, 3)), input_shape=(8, 8, 3))
+
+
+def test_backbone_of_several_outputs_gives_a_model_of_named_outputs():
+    probabilities = zoo.create_model("googlenet", aux=True, classes=5)
+    assert list(probabilities.output) == ["predictions", "aux1", "aux2"]
+    names = [layer.name for layer in probabilities.layers]
+    assert {"predictions", "aux1_predictions", "aux2_predictions"} <= set(names)
+    source = keras.Input((64, 64, 3))
+    plain = zoo.create_model("googlenet", aux=True, classes=5, classifier_activation=None, input_tensor=source)
+    assert {name: value.name for name, value in plain.output.items()} == {
+        "predictions": plain.get_layer("logits").output.name,
+        "aux1": plain.get_layer("aux1").output.name,
+        "aux2": plain.get_layer("aux2").output.name,
+    }
+
+
+def test_outputs_beside_the_features_belong_to_the_head():
+    with_aux = zoo.create_model("googlenet", aux=True, include_top=False, pooling="avg")
+    assert with_aux.output_shape == (None, 1024)
+    assert zoo.count_params(with_aux) == zoo.count_params(zoo.create_model("googlenet", include_top=False))
+
+
+def test_model_of_named_outputs_is_saved_and_loaded(tmp_path):
+    model = zoo.create_model("googlenet", aux=True, classes=5, input_shape=(64, 64, 3))
+    inputs = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 3)).astype("float32")
+    expected = model(inputs, training=False)
+    model.save(tmp_path / "model.keras")
+    actual = keras.models.load_model(tmp_path / "model.keras")(inputs, training=False)
+    for name in ("predictions", "aux1", "aux2"):
+        np.testing.assert_array_equal(actual[name], expected[name])
+
+
+@pytest.mark.parametrize("name", ["densenet121", "mobilenet", "googlenet"])
+def test_another_stem_takes_smaller_pictures(name):
+    assert zoo.create_model(name, stem="cifar", input_shape=(8, 8, 1), classes=10).input_shape == (None, 8, 8, 1)
+    with pytest.raises(ValueError, match="needs an input of at least"):
+        zoo.create_model(name, stem="imagenet", input_shape=(8, 8, 1))
+    with pytest.raises(ValueError, match="output size would be zero or negative"):
+        zoo.create_model(name, stem="cifar", input_shape=(1, 1, 1))
 
 
 def test_channels_first_is_refused():

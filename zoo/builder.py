@@ -146,14 +146,15 @@ def _build(
         raise ValueError(f"classes must be a whole number, at least 1. Received: classes={classes!r}")
     activation = keras.activations.get(classifier_activation)
     load = _weights_loader(entry, weights)
-    x = inputs = _input(entry, input_tensor, input_shape, include_top)
+    x = inputs = _input(entry, input_tensor, input_shape, include_top, _min_size(entry, knobs))
     x = entry.backbone(x, **_taken(entry.backbone, keywords))
     if include_top:
         x = entry.head(x, classes, **_taken(entry.head, keywords))
         if classifier_activation is not None:
-            x = layers.Activation(activation, dtype=full_precision(), name="predictions")(x)
-    elif pooling:
-        x = global_pooling(x, pooling)
+            x = _activated(x, activation)
+    else:
+        x = x["features"] if isinstance(x, dict) else x
+        x = global_pooling(x, pooling) if pooling else x
     if input_tensor is not None:
         sources = keras.utils.get_source_inputs(input_tensor)
         inputs = sources[0] if len(sources) == 1 else sources
@@ -162,7 +163,24 @@ def _build(
     return model
 
 
-def _functional(inputs: Any, outputs: keras.KerasTensor, name: str) -> keras.Model:
+def _activated(logits: Any, activation: Callable[..., Any]) -> Any:
+    """The activation on the logits, or on each of the logits in a dict."""
+    if not isinstance(logits, dict):
+        return layers.Activation(activation, dtype=full_precision(), name="predictions")(logits)
+    names = {key: key if key == "predictions" else f"{key}_predictions" for key in logits}
+    return {
+        key: layers.Activation(activation, dtype=full_precision(), name=names[key])(value)
+        for key, value in logits.items()
+    }
+
+
+def _min_size(entry: Entry, knobs: Mapping[str, Any]) -> int:
+    """The card's smallest height and width; with another stem 1: Keras then refuses what the graph cannot take."""
+    own = _knobs(entry)
+    return entry.card.min_size if "stem" not in knobs or knobs["stem"] == own["stem"].default else 1
+
+
+def _functional(inputs: Any, outputs: Any, name: str) -> keras.Model:
     """A functional model. Keras walks the graph by recursion, which a thousand layers take past Python's limit.
 
     The limit stays raised then: cloning and saving the model walk its graph again.
@@ -179,6 +197,7 @@ def _input(
     input_tensor: keras.KerasTensor | None,
     input_shape: tuple[int | None, ...] | None,
     include_top: bool,
+    min_size: int,
 ) -> keras.KerasTensor:
     """The tensor that the backbone starts from, its shape checked."""
     card = entry.card
@@ -205,8 +224,8 @@ def _input(
     *sizes, channels = shape
     if not isinstance(channels, int) or channels < 1:
         raise ValueError(f"The number of channels must be given, at least 1. Received: input_shape={shape}")
-    if any(size is not None and size < card.min_size for size in sizes):
-        smallest = (card.min_size,) * len(sizes) + (channels,)
+    if any(size is not None and size < min_size for size in sizes):
+        smallest = (min_size,) * len(sizes) + (channels,)
         raise ValueError(f"{card.name} needs an input of at least {smallest}. Received: {shape}")
     return keras.Input(shape) if input_tensor is None else input_tensor
 

@@ -113,8 +113,10 @@ def register(card: Card, backbone: Callable[..., Any], head: Callable[..., Any],
     Args:
         card: The facts of the model. `card.name` must be new and a valid Python name.
         backbone: Function `(x, **keywords) -> x` from the input tensor to the last feature map, made of Keras
-            layers, which marks its feature maps by `zoo.layers.endpoint`.
-        head: Function `(x, classes, **keywords) -> logits`, such as `zoo.layers.pooled_head`.
+            layers, which marks its feature maps by `zoo.layers.endpoint`. For a model of several outputs it returns
+            a dict of the last feature map as "features" and of the others that the head starts from.
+        head: Function `(x, classes, **keywords) -> logits`, such as `zoo.layers.pooled_head`. From a dict it makes a
+            dict of logits, "predictions" and the others; the model's output then has these keys.
         **row: Values of the keywords, see above.
 
     Raises:

@@ -98,14 +98,15 @@ class Peer:
         inputs = self.pictures(size)
         with torch.no_grad():
             expected = net(torch.from_numpy(inputs.transpose(0, 3, 1, 2).copy())).numpy()
-        return self._relative(expected, model(inputs, training=False))
+        return self.relative(expected, model(inputs, training=False))
 
     def keras_difference(self, peer, model, size):
         inputs = self.pictures(size)
-        return self._relative(peer(inputs, training=False), model(inputs, training=False))
+        return self.relative(peer(inputs, training=False), model(inputs, training=False))
 
     @staticmethod
-    def _relative(expected, actual):
+    def relative(expected, actual):
+        """Largest difference of two outputs, relative to their scale."""
         expected, actual = np.asarray(expected), np.asarray(actual)
         assert expected.shape == actual.shape
         difference = np.abs(expected - actual).max() / np.abs(expected).max()

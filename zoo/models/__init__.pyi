@@ -165,6 +165,22 @@ def densenet_bc250_k24(
     drop_rate: float = 0.0,
     dropout: float = 0.0,
 ) -> keras.Model: ...
+def googlenet(
+    include_top: bool = True,
+    weights: str | PathLike | None = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: tuple[int | None, ...] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | Callable[..., Any] | None = 'softmax',
+    name: str | None = None,
+    *,
+    variant: Literal['published', 'paper'] = 'published',
+    stem: Literal['imagenet', 'cifar'] = 'imagenet',
+    aux: bool = False,
+    dropout: float | None = None,
+    aux_dropout: float = 0.7,
+) -> keras.Model: ...
 def lenet5(
     include_top: bool = True,
     weights: str | PathLike | None = None,

@@ -3,8 +3,10 @@
 Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications", 2017,
 https://arxiv.org/abs/1704.04861: table 1, widths in table 6. Input: colour pictures, 224x224.
 
-Differences from the paper: none known. Where the paper is silent the form is that of the published weights for
-TensorFlow: ReLU cut off at 6, batch norm's constants, zeros at the bottom and right alone where a convolution strides.
+Differences from the paper:
+- The last depthwise convolution does not stride: table 1 says that it does, and that the resolution stays.
+- Where the paper is silent the form is that of the published weights for TensorFlow: ReLU cut off at 6, batch norm's
+  constants, zeros at the bottom and right alone where a depthwise convolution strides.
 """
 
 from typing import Literal
