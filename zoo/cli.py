@@ -13,15 +13,13 @@ import importlib.metadata
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     import rich.table
 
     from zoo.registry import Card
-
-Command = Callable[[argparse.Namespace], None]
 
 BAD_INPUT = 2
 
