@@ -35,11 +35,11 @@ def test_list(capsys):
     code, out, _ = call(capsys, "list", "--names")
     assert code == 0
     assert out.splitlines() == zoo.list_models()
-    code, out, _ = call(capsys, "list", "resnet1*", "--family", "resnet")
+    code, out, _ = call(capsys, "list", "resnet1*", "--family", "resnet_v2")
     assert code == 0
     assert "resnet152_v2" in out
-    assert "60,192,808" in out
-    assert "lenet5" not in out
+    assert "60,185,128" in out
+    assert "resnet152 " not in out
     code, out, _ = call(capsys, "list", "nothing*")
     assert (code, "0 models" in out) == (0, True)
 

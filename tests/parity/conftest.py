@@ -89,8 +89,13 @@ class Peer:
         return order
 
     @staticmethod
-    def by_branches(model):
-        """The weighted layers of a Keras model, each branch whole and in the order that the branches are joined in."""
+    def by_branches(model, last_first=False):
+        """The weighted layers of a Keras model, each branch whole and in the order that the branches are joined in.
+
+        Args:
+            model: A functional model.
+            last_first: Whether of two branches that are added the second comes first.
+        """
         order, seen = [], set()
         pending = [(node.operation, False) for node in model._nodes_by_depth[0]]
         while pending:
@@ -100,6 +105,8 @@ class Peer:
             elif layer.name not in seen:
                 seen.add(layer.name)
                 sources = [tensor._keras_history.operation for tensor in layer._inbound_nodes[0].input_tensors]
+                if last_first and isinstance(layer, keras.layers.Add):
+                    sources.reverse()
                 pending += [(layer, True), *[(source, False) for source in reversed(sources)]]
         return [layer for layer in order if layer.weights]
 

@@ -6,6 +6,7 @@ from zoo.layers.inception import branch, conv_bn_relu
 from zoo.layers.inverted_residual import inverted_residual, rounded_width
 from zoo.layers.local_response_norm import LocalResponseNormalization
 from zoo.layers.pooling import DilatedPooling2D, adaptive_average_pool, average_pool, max_pool
+from zoo.layers.residual import residual_stages, stem_conv
 
 __all__ = [
     "DilatedPooling2D",
@@ -28,6 +29,8 @@ __all__ = [
     "max_pool",
     "pooled_head",
     "relu",
+    "residual_stages",
     "rounded_width",
+    "stem_conv",
     "stochastic_depth",
 ]

@@ -13,6 +13,7 @@ from zoo.models.image import (
     mobilenet_v2,
     mobilenet_v3,
     resnet,
+    resnet_v2,
     squeezenet,
     vgg,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "mobilenet_v2",
     "mobilenet_v3",
     "resnet",
+    "resnet_v2",
     "squeezenet",
     "vgg",
 ]
