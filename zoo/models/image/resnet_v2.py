@@ -67,8 +67,8 @@ def resnet_v2(
         output_stride: Stride of the last feature map; late strides are replaced by dilation. None: the network's own.
         drop_path: Stochastic depth: the rate at which the last block is dropped in training; it rises linearly from
             block to block. 0 to 1.
-        block_dropout: Fraction of what enters the last convolution of each block that is dropped in training, 0 to 1; wide
-            networks for CIFAR have 0.3 in part of their paper's experiments.
+        block_dropout: Fraction of what enters the last convolution of each block that is dropped in training, 0 to 1;
+            wide networks for CIFAR have 0.3 in part of their paper's experiments.
 
     Returns:
         Feature map (batch, height / stride, width / stride, filters[-1]), after the last batch norm and ReLU.

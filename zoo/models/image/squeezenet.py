@@ -7,6 +7,7 @@ repository, https://github.com/forresti/SqueezeNet. Input: colour pictures, 224x
 Differences from the paper:
 - The sizes are those of torchvision's weights: 7x7 or 3x3 with stride 2 and no padding first, max-pooling whose last
   window may reach over the border.
+- Table 3 says 7.7 MB for complex bypass; the four convolutions of figure 2 make 6.4 MB.
 - Kernels start from He's normal distribution, the paper's released definition says Xavier's uniform one, which keeps
   half the scale at each ReLU.
 """
