@@ -5,10 +5,11 @@ from zoo.layers.heads import endpoint, flatten, full_precision, global_pooling, 
 from zoo.layers.inception import branch, conv_bn_relu
 from zoo.layers.inverted_residual import inverted_residual, rounded_width
 from zoo.layers.local_response_norm import LocalResponseNormalization
-from zoo.layers.pooling import DilatedPooling2D, adaptive_average_pool, average_pool, max_pool
+from zoo.layers.pooling import AdaptiveAveragePooling2D, DilatedPooling2D, adaptive_average_pool, average_pool, max_pool
 from zoo.layers.residual import residual_stages, stem_conv
 
 __all__ = [
+    "AdaptiveAveragePooling2D",
     "DilatedPooling2D",
     "LocalResponseNormalization",
     "adaptive_average_pool",

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 Padding = Literal["valid", "same", "ceil"]
@@ -100,7 +101,50 @@ def adaptive_average_pool(x: keras.KerasTensor, size: int, *, name: str) -> kera
         )
     if x.shape[1:3] == (size, size):
         return x
-    return layers.AdaptiveAveragePooling2D(size, data_format="channels_last", name=name)(x)
+    return AdaptiveAveragePooling2D(size, name=name)(x)
+
+
+@keras.saving.register_keras_serializable("zoo")
+class AdaptiveAveragePooling2D(layers.Layer):
+    """Means over `size` x `size` bins, whatever the size of the map; bins overlap where it does not divide.
+
+    Keras's layer of that name fails in a compiled function where the map is smaller than the number of bins (Keras
+    3.15). Here each axis is multiplied by a small matrix.
+
+    Args:
+        size: Height and width of the output.
+
+    Input (batch, height, width, channels) of a known size; output (batch, size, size, channels).
+
+    Example:
+        >>> import numpy as np
+        >>> from zoo.layers import AdaptiveAveragePooling2D
+        >>> row = np.array([1.0, 2.0, 6.0]).reshape(1, 1, 3, 1)
+        >>> [float(value) for value in AdaptiveAveragePooling2D(2)(row)[0, 0, :, 0]]
+        [1.5, 4.0]
+    """
+
+    def __init__(self, size: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = size
+
+    def call(self, x: Any) -> Any:
+        rows, columns = (ops.cast(self._means(length), x.dtype) for length in x.shape[1:3])
+        return ops.einsum("ih,bhwc,jw->bijc", rows, x, columns)
+
+    def _means(self, length):
+        """The matrix (size, length) of one axis: bin i reaches from floor(i n / size) to ceil((i + 1) n / size)."""
+        matrix = np.zeros((self.size, length), "float32")
+        for index in range(self.size):
+            bounds = slice(index * length // self.size, -(-(index + 1) * length // self.size))
+            matrix[index, bounds] = 1 / (bounds.stop - bounds.start)
+        return matrix
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], self.size, self.size, input_shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "size": self.size}
 
 
 @keras.saving.register_keras_serializable("zoo")

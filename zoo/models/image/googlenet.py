@@ -19,6 +19,7 @@ from keras import layers
 
 from zoo.layers import (
     LocalResponseNormalization,
+    adaptive_average_pool,
     batch_norm,
     conv,
     dilated_strides,
@@ -174,7 +175,7 @@ def _auxiliary(x, classes, variant, dropout, *, name):
     if variant == "paper":
         x = layers.AveragePooling2D(5, 3, data_format="channels_last", name=f"{name}_pool")(x)
     else:
-        x = layers.AdaptiveAveragePooling2D(4, data_format="channels_last", name=f"{name}_pool")(x)
+        x = adaptive_average_pool(x, 4, name=f"{name}_pool")
     x = _conv(x, 128, 1, variant, name=name)
     x = layers.Flatten(data_format="channels_last", name=f"{name}_flatten")(x)
     x = layers.Dense(1024, activation="relu", name=f"{name}_hidden")(x)
