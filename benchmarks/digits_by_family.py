@@ -34,8 +34,10 @@ COLUMNS = ("family", "model", "input", "parameters", "epochs", "seconds", "valid
 
 def smallest_by_family() -> dict[str, str]:
     """The network with the fewest multiply-accumulates of each image family."""
-    names = sorted(zoo.list_models(modality="image"), key=lambda name: zoo.model_card(name).num_macs, reverse=True)
-    return dict(sorted((zoo.model_card(name).family, name) for name in names))
+    cheapest: dict[str, str] = {}
+    for name in sorted(zoo.list_models(modality="image"), key=lambda name: zoo.model_card(name).num_macs):
+        cheapest.setdefault(zoo.model_card(name).family, name)
+    return dict(sorted(cheapest.items()))
 
 
 def build(name: str, seed: int, data: zoo.data.Dataset) -> keras.Model:
