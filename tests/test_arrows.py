@@ -23,7 +23,7 @@ ALLOWED = {
     "zoo.builder": {"zoo.registry", "zoo.layers", "zoo.weights"},
     "zoo.weights": {"zoo.weights", "zoo.files", "zoo.data.pictures", "zoo.data.errors"},
     "zoo.data": {"zoo.data", "zoo.files"},
-    "zoo.training": {"zoo.training", "zoo.weights", "zoo.files"},
+    "zoo.training": {"zoo.training", "zoo.weights", "zoo.files", "zoo.graph"},
     "zoo.report": {"zoo.report", "zoo.files"},
     "zoo.deploy": {"zoo.deploy", "zoo.files"},
     "zoo": {"zoo"},

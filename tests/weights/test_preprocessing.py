@@ -293,7 +293,7 @@ def test_a_layer_that_resizes_does_what_the_object_does(picture, preprocessing, 
     np.testing.assert_array_equal(loaded.predict(pixels, verbose=0), preprocessing(pixels))
 
 
-def test_inside_a_network(picture, tmp_path):
+def test_inside_a_network(picture):
     preprocessing = Preprocessing(resize_size=40, crop_size=32)
     alone = zoo.create_model("resnet20")
     inputs = keras.Input((None, None, 3), dtype="uint8")
@@ -302,8 +302,16 @@ def test_inside_a_network(picture, tmp_path):
     expected = alone(preprocessing(picture[np.newaxis]), training=False)
     np.testing.assert_allclose(model.predict(picture[np.newaxis], verbose=0), expected, atol=1e-5)
     assert zoo.endpoints(model) == zoo.endpoints(alone)
+
+
+@pytest.mark.slow
+def test_a_network_with_preprocessing_leaves_the_process(picture, tmp_path):
+    inputs = keras.Input((None, None, 3), dtype="uint8")
+    layer = Preprocessing(resize_size=40, crop_size=32).layer(resize=True)
+    model = zoo.create_model("resnet20", input_tensor=layer(inputs))
     model.export(tmp_path / "exported", verbose=False)
     exported = tf.saved_model.load(tmp_path / "exported")
+    expected = model(picture[np.newaxis], training=False)
     np.testing.assert_allclose(exported.serve(picture[np.newaxis]), expected, atol=1e-5)
     model.save(tmp_path / "model.keras")
     script = f"import keras, zoo.weights; print(keras.saving.load_model({str(tmp_path / 'model.keras')!r}).name)"
