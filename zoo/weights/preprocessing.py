@@ -396,8 +396,11 @@ class Preprocessing:
         x = tf.cast(self._resized_and_cropped(pictures), tf.float32)
         if self.channel_order == "BGR":
             x = x[..., ::-1]
-        scale, offset = (tf.constant(item, tf.float32) for item in self._linear())
-        return x * scale + offset
+        # A row at a time: TensorFlow is slow at broadcasting over an axis of three.
+        width = tf.shape(x)[2]
+        scale, offset = (tf.tile(tf.constant(item, tf.float32), [width]) for item in self._linear())
+        rows = tf.reshape(x, (-1, width * self.channels))
+        return tf.ensure_shape(tf.reshape(rows * scale + offset, tf.shape(x)), x.shape)
 
     def _resized_and_cropped(self, pictures: "tf.Tensor") -> "tf.Tensor":
         import tensorflow as tf

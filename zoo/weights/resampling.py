@@ -51,32 +51,47 @@ def resize_window(
     if interpolation == "nearest":
         rows, columns = (_nearest(shape[1 + axis], size[axis], start[axis], count[axis]) for axis in (0, 1))
         return tf.gather(tf.gather(pictures, rows, axis=1), columns, axis=2)
-    wide = tf.int32 if pictures.dtype == tf.uint8 else tf.float32
+    whole = pictures.dtype == tf.uint8
     with tf.device("CPU:0"):  # where TensorFlow has sparse products of whole numbers
-        top, rows = _coefficients(shape[1], size[0], start[0], count[0], interpolation, antialias, wide)
-        left, columns = _coefficients(shape[2], size[1], start[1], count[1], interpolation, antialias, wide)
-        x = tf.cast(pictures[:, top : top + _width(rows), left : left + _width(columns)], wide)
+        top, rows = _coefficients(shape[1], size[0], start[0], count[0], interpolation, antialias, whole)
+        left, columns = _coefficients(shape[2], size[1], start[1], count[1], interpolation, antialias, whole)
+        x = pictures[:, top : top + _width(rows), left : left + _width(columns)]
+        overshoots = interpolation != "bilinear"
         lost = shape[1:3] - tf.stack(size)
-        x = tf.cond(
+        return tf.cond(
             (lost[0] > 0) & (lost[0] > 2 * lost[1]),
-            lambda: _product(columns, _product(rows, x, axis=1), axis=2),
-            lambda: _product(rows, _product(columns, x, axis=2), axis=1),
+            lambda: _along_rows(_along_columns(x, rows, overshoots), columns, overshoots),
+            lambda: _along_columns(_along_rows(x, columns, overshoots), rows, overshoots),
         )
-        return tf.cast(x, pictures.dtype)
 
 
-def _product(matrix: tf.SparseTensor, x: tf.Tensor, *, axis: int) -> tf.Tensor:
-    """Replace an axis by weighted sums over it; whole numbers are rounded to 0…255."""
-    swap = [axis, *(other for other in range(4) if other != axis)]
-    back = [swap.index(other) for other in range(4)]
-    x = tf.transpose(x, swap)
-    shape = tf.shape(x)
-    y = tf.sparse.sparse_dense_matmul(matrix, tf.reshape(x, (shape[0], -1)))
-    if x.dtype == tf.int32:
-        half = 1 << (PRECISION_BITS - 1)
-        y = tf.clip_by_value(tf.bitwise.right_shift(y + half, PRECISION_BITS), 0, 255)
-    shape = tf.concat([matrix.dense_shape[:1], tf.cast(shape[1:], tf.int64)], 0)
-    return tf.transpose(tf.reshape(y, shape), back)
+def _along_rows(x: tf.Tensor, matrix: tf.SparseTensor, overshoots: bool) -> tf.Tensor:
+    """Replace the width by weighted sums over it.
+
+    Width and channels in one axis make the move to the front, and back, a plain transposition of a matrix.
+    """
+    batch, height, width, channels = tf.unstack(tf.shape(x))
+    x = tf.transpose(tf.reshape(x, (batch * height, width * channels)))
+    x = _product(matrix, tf.reshape(x, (width, channels * batch * height)), overshoots)
+    x = tf.transpose(tf.reshape(x, (-1, batch * height)))
+    return tf.reshape(x, (batch, height, -1, channels))
+
+
+def _along_columns(x: tf.Tensor, matrix: tf.SparseTensor, overshoots: bool) -> tf.Tensor:
+    """Replace the height by weighted sums over it."""
+    batch, height, width, channels = tf.unstack(tf.shape(x))
+    x = tf.reshape(tf.transpose(x, (1, 0, 2, 3)), (height, batch * width * channels))
+    x = _product(matrix, x, overshoots)
+    return tf.transpose(tf.reshape(x, (-1, batch, width, channels)), (1, 0, 2, 3))
+
+
+def _product(matrix: tf.SparseTensor, x: tf.Tensor, overshoots: bool) -> tf.Tensor:
+    """The product with a matrix of 8 bits, rounded to 8 bits, or of floating-point numbers."""
+    if x.dtype != tf.uint8:
+        return tf.sparse.sparse_dense_matmul(matrix, x)
+    x = tf.sparse.sparse_dense_matmul(matrix, tf.cast(x, tf.int32))
+    x = tf.bitwise.right_shift(x + (1 << (PRECISION_BITS - 1)), PRECISION_BITS)
+    return tf.cast(tf.clip_by_value(x, 0, 255) if overshoots else x, tf.uint8)
 
 
 def _width(matrix: tf.SparseTensor) -> tf.Tensor:
@@ -90,7 +105,7 @@ def _coefficients(
     count: tf.Tensor,
     interpolation: str,
     antialias: bool,
-    dtype: tf.DType,
+    whole: bool,
 ) -> tuple[tf.Tensor, tf.SparseTensor]:
     """The first pixel that `count` resized pixels see along one axis, and the matrix (count, pixels) from there on.
 
@@ -108,14 +123,14 @@ def _coefficients(
     offsets = (tf.cast(indices, tf.float64) - centres[:, tf.newaxis] + 0.5) * (1.0 / stretch)
     weights = tf.where(indices < last[:, tf.newaxis], _filter(offsets, interpolation), 0.0)
     weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
-    if dtype == tf.int32:
+    if whole:
         weights = tf.cast(weights * (1 << PRECISION_BITS) + 0.5 * tf.sign(weights), tf.int32)
     rows = tf.broadcast_to(tf.range(count)[:, tf.newaxis], tf.shape(indices))
     # Taps behind the border weigh nothing; they must only point somewhere.
     where = tf.stack([rows, tf.minimum(indices, last[-1] - 1) - first[0]], axis=-1)
     return first[0], tf.SparseTensor(
         tf.cast(tf.reshape(where, (-1, 2)), tf.int64),
-        tf.reshape(tf.cast(weights, dtype), [-1]),
+        tf.reshape(tf.cast(weights, tf.int32 if whole else tf.float32), [-1]),
         tf.cast(tf.stack([count, last[-1] - first[0]]), tf.int64),
     )
 
