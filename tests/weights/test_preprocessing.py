@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -134,6 +135,18 @@ def test_one_channel(picture):
     np.testing.assert_array_equal(preprocessing(np.asarray(Image.fromarray(picture).convert("L"))), actual)
     grey = FORMS["inception"].grey()
     assert grey.input_transform == (pytest.approx((0.452,)), pytest.approx((-0.32 / 3,)))
+
+
+def test_from_a_record():
+    facts = {"resize_size": 235, "eval_size": 224, "interpolation": "bicubic", "mean": (0.5,) * 3, "std": (0.5,) * 3}
+    plain = Preprocessing.from_record(SimpleNamespace(**facts, crop_mode=None, tag="timm.a1"))
+    assert plain == Preprocessing.from_crop_pct(224, 0.95, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
+    full = Preprocessing.from_record(
+        SimpleNamespace(**facts, crop_mode="border", antialias=False, rescale=1.0, channel_order="BGR")
+    )
+    assert (full.crop_mode, full.antialias, full.rescale, full.channel_order) == ("border", False, 1.0, "BGR")
+    with pytest.raises(ValueError, match="interpolation must be one of"):
+        Preprocessing.from_record(SimpleNamespace(**{**facts, "interpolation": "random"}))
 
 
 @pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])

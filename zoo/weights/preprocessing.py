@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import keras
 import numpy as np
@@ -30,6 +30,34 @@ Size = int | tuple[int, int]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # The means of keras.applications' mode "caffe", blue first.
 CAFFE_MEAN = (103.939, 116.779, 123.68)
+
+
+class PreprocessingRecord(Protocol):
+    """What a record of published weights has to say for its preprocessing; what else it may say is in `OPTIONAL`."""
+
+    @property
+    def resize_size(self) -> Size | None:
+        """What the picture is resized to."""
+
+    @property
+    def eval_size(self) -> Size:
+        """What is cut out: the size at which the published accuracy was measured."""
+
+    @property
+    def interpolation(self) -> str:
+        """The filter of the resizing."""
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """What is subtracted."""
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """What that is divided by."""
+
+
+# Further fields of a Preprocessing that a record may have; None and a missing one stand for the default.
+OPTIONAL = ("crop_mode", "antialias", "rescale", "channel_order", "input_transform")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +161,23 @@ class Preprocessing:
         sizes = (eval_size,) if isinstance(eval_size, int) else tuple(eval_size)
         resized = tuple(math.floor(size / crop_pct) for size in sizes)
         return cls(resize_size=resized[0] if len(resized) == 1 else resized, crop_size=eval_size, **rest)  # type: ignore[arg-type]
+
+    @classmethod
+    def from_record(cls, record: PreprocessingRecord) -> "Preprocessing":
+        """What a record of published weights says.
+
+        Raises:
+            ValueError: A field has an illegal value.
+        """
+        found = {field: getattr(record, field, None) for field in OPTIONAL}
+        return cls(
+            resize_size=record.resize_size,
+            crop_size=record.eval_size,
+            interpolation=record.interpolation,  # type: ignore[arg-type]
+            mean=record.mean,
+            std=record.std,
+            **{field: value for field, value in found.items() if value is not None},
+        )
 
     @classmethod
     def from_keras_mode(
