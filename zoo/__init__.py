@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from zoo.training.freezing import freeze as freeze
     from zoo.training.freezing import unfreeze as unfreeze
     from zoo.weights.imagenet import decode_predictions as decode_predictions
+    from zoo.weights.preprocessing import preprocessor as preprocessor
 
 __version__ = "0.1.0"
 
@@ -46,6 +47,7 @@ _HOMES = {
     "freeze": "zoo.training.freezing",
     "unfreeze": "zoo.training.freezing",
     "decode_predictions": "zoo.weights.imagenet",
+    "preprocessor": "zoo.weights.preprocessing",
 }
 _SUBPACKAGES = ("data", "layers", "models", "report", "runs", "training", "weights")
 

@@ -149,6 +149,20 @@ def test_from_a_record():
         Preprocessing.from_record(SimpleNamespace(**{**facts, "interpolation": "random"}))
 
 
+def test_a_models_preprocessor_is_that_of_its_record(monkeypatch):
+    asked = []
+
+    def find(model, weights):
+        asked.append((model, weights))
+        return SimpleNamespace(resize_size=232, eval_size=224, interpolation="bilinear", mean=(0,) * 3, std=(1,) * 3)
+
+    monkeypatch.setitem(sys.modules, "zoo.weights.published", SimpleNamespace(find=find))
+    preprocessing = zoo.preprocessor("resnet50", weights="torchvision.v2")
+    assert preprocessing == Preprocessing(resize_size=232, mean=(0,) * 3, std=(1,) * 3)
+    zoo.preprocessor("resnet50")
+    assert asked == [("resnet50", "torchvision.v2"), ("resnet50", None)]
+
+
 @pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
 def test_keras_modes(picture, mode):
     pixels = picture.astype("float32")

@@ -2,7 +2,7 @@
 
 from zoo.weights.adapt import first_convolution, input_channels
 from zoo.weights.imagenet import decode_predictions, imagenet_classes
-from zoo.weights.preprocessing import Preprocessing, PreprocessingLayer
+from zoo.weights.preprocessing import Preprocessing, PreprocessingLayer, preprocessor
 from zoo.weights.store import Stored, load, open_weights, save
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "input_channels",
     "load",
     "open_weights",
+    "preprocessor",
     "save",
 ]

@@ -6,6 +6,7 @@ scale answers worse, by up to several percent, and nothing says so.
 """
 
 import functools
+import importlib
 import json
 import math
 import os
@@ -500,6 +501,24 @@ class Preprocessing:
         ratio = tf.reduce_max(ratios) if self.crop_mode == "border" else tf.reduce_min(ratios)
         resized = tf.maximum(tf.cast(tf.round(sides / ratio), tf.int32), 1)
         return resized[0], resized[1]
+
+
+def preprocessor(model: str, weights: str | None = None) -> Preprocessing:
+    """The preprocessing that published weights were trained for.
+
+    Args:
+        model: A registered name, e.g. "resnet50".
+        weights: Tag of its published weights, e.g. "torchvision.v2"; None for the model's default.
+
+    Returns:
+        The preprocessing of their record. Call it on pictures, or put its `layer` in front of the network.
+
+    Raises:
+        ValueError: There is no such model, or it has no such weights.
+    """
+    # The table of published weights is read when it is asked for.
+    published = importlib.import_module("zoo.weights.published")
+    return Preprocessing.from_record(published.find(model, weights))
 
 
 @keras.saving.register_keras_serializable(package="zoo")
