@@ -185,6 +185,8 @@ def test_small_pictures_are_padded(picture):
     # The fill is the mean, so that it is 0 in the result; the mean is blue first as the result is.
     assert (filled.numpy()[[0, 6, 7]] == 0).all()
     np.testing.assert_array_equal(filled[1:6], small[:, 4:16, ::-1] - np.float32([1, 2, 3]))
+    beyond = Preprocessing(**{**plain, "mean": (-1, 2, 300)}, crop_mode="border")(small)
+    np.testing.assert_array_equal(beyond[0, 0], [0 + 1, 2 - 2, 255 - 300])
 
 
 def test_input_transform(picture):
@@ -264,6 +266,7 @@ def test_illegal_forms():
         (np.full((20, 20, 3), 300.0), "outside of their range, or not finite. Received: values from 300 to 300"),
         (np.full((20, 20, 3), np.nan), "outside of their range, or not finite"),
         (Image.new("I;16", (20, 20)), "A PIL picture must have 8 bits a channel. Received: mode 'I;16'"),
+        (keras.KerasTensor((1, 8, 8, 3)), r"Inside a model, preprocessing is a layer: preprocessing.layer\(\)\(x\)"),
         ([], "There is no picture: the list is empty"),
         ([np.zeros((2, 20, 20, 3), "uint8")], r"A list must hold single pictures .*Received: \(2, 224, 224, 3\)"),
         (tf.constant(["a.png"]), r"A string tensor must be one path.*Received: shape \(1,\)"),

@@ -339,7 +339,7 @@ class Preprocessing:
         """Pixel (RGB) where there is no picture: black, in mode "border" the mean."""
         if self.crop_mode != "border":
             return [0] * self.channels
-        fill = [round(mean / self.rescale) for mean in self.mean]
+        fill = [min(max(round(mean / self.rescale), 0), 255) for mean in self.mean]
         return fill[::-1] if self.channel_order == "BGR" else fill
 
     def _stacked(self, results: list["tf.Tensor"]) -> "tf.Tensor":
@@ -395,6 +395,10 @@ class Preprocessing:
                     "as float32, with value_range."
                 )
             picture = np.asarray(picture.convert("L" if self.channels == 1 else "RGB"))
+        elif isinstance(picture, keras.KerasTensor):
+            raise ValueError(
+                f"Inside a model, preprocessing is a layer: preprocessing.layer()(x). Received: {picture!r}"
+            )
         elif not tf.is_tensor(picture):
             picture = np.asarray(keras.ops.convert_to_numpy(picture))
         rank = tf.TensorShape(picture.shape).rank
@@ -614,7 +618,7 @@ def _to_255(pictures: "tf.Tensor", low: float, high: float) -> "tf.Tensor":
         if not bool(inside):
             raise ValueError(f"Pictures hold values that are outside of their range, or not finite. {found} {advice}")
         if bool(dark):
-            raise ValueError(f"Pictures look like 0…1. {found} {advice}")
+            raise ValueError(f"Pictures look like 0…1. {found} {advice} Cast to uint8 if they are as dark as that.")
     else:
         checks = [tf.debugging.Assert(inside & ~dark, [f"Pictures hold other values. {advice}", lowest, highest])]
         with tf.control_dependencies([check for check in checks if check is not None]):
