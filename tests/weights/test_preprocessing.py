@@ -310,7 +310,9 @@ def test_a_layer_that_scales(picture, preprocessing):
         np.testing.assert_allclose(model.predict(pixels.astype(dtype), verbose=0), expected, atol=1e-5)
 
 
-def test_a_layer_that_resizes_does_what_the_object_does(picture, preprocessing, tmp_path):
+@pytest.mark.parametrize("form", ["timm", "squash", "caffe"])
+def test_a_layer_that_resizes_does_what_the_object_does(picture, form, tmp_path):
+    preprocessing = FORMS[form]
     pixels = np.stack([picture, picture[::-1]])
     for dtype in ("uint8", "float32"):
         inputs = keras.Input((None, None, 3), dtype=dtype)
