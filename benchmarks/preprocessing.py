@@ -45,6 +45,7 @@ def peer(name: str, interpolation: str) -> Callable[[Image.Image], object]:
     """The eval transform of torchvision or timm."""
     import torch
 
+    torch.set_num_threads(1)  # as in the workers of a torch DataLoader
     library = torch.library.Library("torchvision", "FRAGMENT")
     try:
         importlib.import_module("torchvision")
