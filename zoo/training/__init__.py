@@ -1,11 +1,13 @@
 """Training: the step, the callbacks, the rules that end it."""
 
 from zoo.training.callbacks import MetricsLog, ProgressBar, SaveBest, StopTraining
+from zoo.training.freezing import Frozen, freeze, unfreeze
 from zoo.training.seeds import seed_everything
 from zoo.training.stopping import NonFinite, Patience, Rule, Target, TimeBudget, all_of, any_of
 from zoo.training.trainer import Trainer
 
 __all__ = [
+    "Frozen",
     "MetricsLog",
     "NonFinite",
     "Patience",
@@ -18,5 +20,7 @@ __all__ = [
     "Trainer",
     "all_of",
     "any_of",
+    "freeze",
     "seed_everything",
+    "unfreeze",
 ]
