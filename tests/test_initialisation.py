@@ -1,8 +1,8 @@
 """A fresh network keeps the scale of its activations through depth.
 
-He's normal distribution keeps the mean square of what passes a convolution and ReLU; batch norm sets it anew; sums over
-shortcuts let it grow slowly. A wrong fan-in, a gain that is missing or a distribution that is used twice shows as values
-that vanish or explode from layer to layer. The bounds hold for every convolution of every architecture.
+He's normal distribution keeps the mean square of what passes a convolution and ReLU; batch norm sets it anew; sums
+over shortcuts let it grow slowly. A wrong fan-in, a gain that is missing or a distribution that is used twice shows as
+values that vanish or explode from layer to layer. The bounds hold for every convolution of every architecture.
 """
 
 import keras
@@ -32,7 +32,9 @@ def representatives():
 
 def deviations(model, training):
     """Standard deviation of what each convolution gives, in the order of the graph; without those on pooled means."""
-    names = [layer.name for layer in model.layers if isinstance(layer, CONVOLUTIONS) and "squeeze_conv" not in layer.name]
+    names = [
+        layer.name for layer in model.layers if isinstance(layer, CONVOLUTIONS) and "squeeze_conv" not in layer.name
+    ]
     inputs = np.random.default_rng(0).normal(size=(8, SIZE, SIZE, 3)).astype("float32")
     outputs = zoo.features(model, names)(inputs, training=training)
     return {name: float(np.std(outputs[name])) for name in names}
