@@ -1,13 +1,17 @@
 """Training: the step, the callbacks, the rules that end it."""
 
 from zoo.training.callbacks import MetricsLog, ProgressBar, SaveBest, StopTraining
+from zoo.training.devices import make_strategy
 from zoo.training.seeds import seed_everything
+from zoo.training.signals import Interruption
 from zoo.training.stopping import NonFinite, Patience, Rule, Target, TimeBudget, all_of, any_of
-from zoo.training.trainer import Trainer
+from zoo.training.trainer import NonFiniteLoss, Trainer
 
 __all__ = [
+    "Interruption",
     "MetricsLog",
     "NonFinite",
+    "NonFiniteLoss",
     "Patience",
     "ProgressBar",
     "Rule",
@@ -18,5 +22,6 @@ __all__ = [
     "Trainer",
     "all_of",
     "any_of",
+    "make_strategy",
     "seed_everything",
 ]
