@@ -1,4 +1,4 @@
-"""What training by several devices gives, feature by feature: the Trainer's and `model.fit`'s weights against one device.
+"""Training by several devices, feature by feature: the weights of the Trainer and of `model.fit` against one device.
 
     python benchmarks/training_matrix.py
 
@@ -228,8 +228,10 @@ def run_placement(who: str, placement: str, names: list[str], folder: Path, time
             task = {"type": "worker", "index": index}
             environment["TF_CONFIG"] = json.dumps({"cluster": {"worker": hosts}, "task": task})
         options = ["--out", str(out)] if index == 0 else []
-        processes.append(subprocess.Popen([*command, *options], env=environment, stdout=subprocess.PIPE,
-                                          stderr=subprocess.PIPE if index == 0 else subprocess.DEVNULL, text=True))  # fmt: skip
+        errors_to = subprocess.PIPE if index == 0 else subprocess.DEVNULL
+        processes.append(
+            subprocess.Popen([*command, *options], env=environment, stdout=subprocess.PIPE, stderr=errors_to, text=True)
+        )
     try:
         text, errors = processes[0].communicate(timeout=timeout)
     except subprocess.TimeoutExpired:

@@ -5,13 +5,13 @@ from zoo.training.devices import make_strategy
 from zoo.training.seeds import seed_everything
 from zoo.training.signals import Interruption
 from zoo.training.stopping import NonFinite, Patience, Rule, Target, TimeBudget, all_of, any_of
-from zoo.training.trainer import NonFiniteLoss, Trainer
+from zoo.training.trainer import NonFiniteLossError, Trainer
 
 __all__ = [
     "Interruption",
     "MetricsLog",
     "NonFinite",
-    "NonFiniteLoss",
+    "NonFiniteLossError",
     "Patience",
     "ProgressBar",
     "Rule",

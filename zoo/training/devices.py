@@ -55,7 +55,8 @@ def make_strategy(devices: Devices = "auto") -> tf.distribute.Strategy:
     if num_workers() > 1:
         if devices != "auto":
             raise ValueError(
-                f'Several workers use all devices that each sees; leave devices at "auto". Received: devices={devices!r}'
+                'Each of several workers uses all devices that it sees; leave devices at "auto". '
+                f"Received: devices={devices!r}"
             )
         return tf.distribute.MultiWorkerMirroredStrategy()
     if devices == "auto":

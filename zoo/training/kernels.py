@@ -112,7 +112,8 @@ def _is_dense_float(gradient: Any, variable: Any) -> bool:
 def _momentum_update(optimizer: keras.optimizers.SGD) -> Callable[..., None]:
     def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
         if not _is_dense_float(gradient, variable):
-            return type(optimizer).update_step(optimizer, gradient, variable, learning_rate)
+            type(optimizer).update_step(optimizer, gradient, variable, learning_rate)
+            return
         tf.raw_ops.ResourceApplyKerasMomentum(
             var=variable.handle,
             accum=optimizer.momentums[optimizer._get_variable_index(variable)].value.handle,
@@ -141,7 +142,8 @@ def _adam_update(optimizer: keras.optimizers.Adam) -> Callable[..., None]:
 
     def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
         if not _is_dense_float(gradient, variable):
-            return type(optimizer).update_step(optimizer, gradient, variable, learning_rate)
+            type(optimizer).update_step(optimizer, gradient, variable, learning_rate)
+            return
         index = optimizer._get_variable_index(variable)
         beta_1_power, beta_2_power = powers_here()
         tf.raw_ops.ResourceApplyAdam(

@@ -105,6 +105,14 @@ class TrainingState:
         variables = [variable for metric in metrics for variable in metric.variables]
         return {f"metric/{index:04d}": variable for index, variable in enumerate(variables)}
 
+    def _named(self) -> dict[str, keras.callbacks.Callback]:
+        """The callbacks by class and place among those of their class."""
+        named: dict[str, keras.callbacks.Callback] = {}
+        for callback in self._callbacks:
+            kind = type(callback).__name__
+            named[f"{kind}/{sum(key.startswith(kind + '/') for key in named)}"] = callback
+        return named
+
     def _gathered(self) -> dict[str, tf.Tensor]:
         """The local variables of all replicas, (replicas, …) each."""
 
@@ -140,7 +148,7 @@ class TrainingState:
                 "lowered": progress.lowered,
             },
             "stopped": bool(self._trainer.model.stop_training),
-            "callbacks": [[type(callback).__name__, _callback_state(callback)] for callback in self._callbacks],
+            "callbacks": {name: _callback_state(callback) for name, callback in self._named().items()},
         }
         return arrays, _encoded(state)
 
@@ -148,12 +156,12 @@ class TrainingState:
         """Go on from a state.
 
         Raises:
-            ValueError: It is of another model, optimizer or other callbacks; nothing has been changed then.
+            ValueError: It is of another model, optimizer or metrics; nothing has been changed then.
         """
         state = _decoded(state)
         if state.get("format") != FORMAT:
             raise ValueError(f"The checkpoint has format {state.get('format')!r}, this version reads {FORMAT}.")
-        self._refuse_other(arrays, state)
+        self._refuse_other(arrays)
         for name, variable in self._mirrored().items():
             variable.assign(arrays[name])
         spread_seeds(self._trainer.model, self._trainer.strategy)
@@ -161,10 +169,11 @@ class TrainingState:
         for key, value in state["progress"].items():
             setattr(self.progress, key, value)
         self._trainer.model.stop_training = state["stopped"]
-        for callback, (_, own) in zip(self._callbacks, state["callbacks"], strict=True):
-            _set_callback_state(callback, own)
+        for name, callback in self._named().items():
+            if name in state["callbacks"]:  # of several workers, only the chief has those that write files
+                _set_callback_state(callback, state["callbacks"][name])
 
-    def _refuse_other(self, arrays: Arrays, state: Mapping[str, Any]) -> None:
+    def _refuse_other(self, arrays: Arrays) -> None:
         wanted = {name: tuple(variable.shape) for name, variable in self._mirrored().items()}
         wanted |= {name: tuple(variable.shape) for name, variable in self._local().items()}
         found = {name: tuple(array.shape[1:] if name.startswith("metric/") else array.shape) for name, array in
@@ -175,9 +184,6 @@ class TrainingState:
                 f"The checkpoint is of another model, optimizer or metrics: {len(differing)} arrays differ in shape "
                 f"(checkpoint against training): {shown}."
             )
-        names = [name for name, _ in state["callbacks"]]
-        if names != (own := [type(callback).__name__ for callback in self._callbacks]):
-            raise ValueError(f"The checkpoint has the callbacks {', '.join(names)}; now there are {', '.join(own)}.")
 
     def _put_local(self, arrays: Arrays) -> None:
         strategy, variables = self._trainer.strategy, self._local()
@@ -233,7 +239,7 @@ def from_chief(
     if is_chief and {name: shape for name, (shape, _) in shapes.items()} != {
         name: tuple(array.shape) for name, array in own.items()
     }:
-        state._refuse_other(own, _decoded(content[1] if content else {}))
+        state._refuse_other(own)
     values = [own.get(name, np.zeros(shape, dtype)) for name, (shape, dtype) in shapes.items()]
     told, *arrays = _sum_of([bytes_, *values], strategy)
     facts = json.loads(told.astype(np.uint8).tobytes().decode())

@@ -64,7 +64,7 @@ _ACCURACIES: dict[type, Callable[..., keras.Metric]] = {
 }
 
 
-class NonFiniteLoss(RuntimeError):
+class NonFiniteLossError(RuntimeError):
     """The loss of a batch was not finite, and going back did not help or was not asked for."""
 
 
@@ -89,7 +89,7 @@ class Trainer:
             whole numbers or one-hot.
         jit_compile: Whether XLA compiles forward and backward pass; "auto" for on GPUs.
         on_nonfinite: What a loss that is NaN or infinite does: "ignore" goes on; the others go back to the last
-            checkpoint, and there "stop" ends with NonFiniteLoss, "skip" leaves the batch out, "lower" halves the
+            checkpoint, and there "stop" ends with NonFiniteLossError, "skip" leaves the batch out, "lower" halves the
             learning rate. They need checkpoints in `fit`.
         evaluate_average: Whether evaluation, callbacks at the end of an epoch and the finished model have the averaged
             weights of an optimizer with `use_ema`; the loss of the training is of the raw ones.
@@ -161,7 +161,8 @@ class Trainer:
         )
         if on_nonfinite == "lower" and not self._rate_can_be_set():
             raise ValueError(
-                'on_nonfinite="lower" needs a learning rate that is a number. Received: a schedule; use "skip" or "stop".'
+                'on_nonfinite="lower" needs a learning rate that is a number; "skip" and "stop" take any. '
+                "Received: a schedule"
             )
         self._compute = self._forward_backward
         if self._compiles(jit_compile):
@@ -213,7 +214,7 @@ class Trainer:
 
         Raises:
             ValueError: There is no data, or a callback needs a metric that there will not be.
-            NonFiniteLoss: See `on_nonfinite`.
+            NonFiniteLossError: See `on_nonfinite`.
         """
         if epochs < 1:
             raise ValueError(f"epochs must be at least 1. Received: epochs={epochs}")
@@ -371,10 +372,10 @@ class Trainer:
             where += f"; the batch is in {write_batch(Path(folder), bad.epoch, bad.batch, batch)}"
         skipped, rollbacks, lowered = list(progress.skipped), progress.rollbacks + 1, progress.lowered
         if not saver.restore():
-            raise NonFiniteLoss(f"{where}. There is no checkpoint to go back to.")
+            raise NonFiniteLossError(f"{where}. There is no checkpoint to go back to.")
         if self.on_nonfinite == "stop" or rollbacks > _MOST_ROLLBACKS:
             often = f" after going back {_MOST_ROLLBACKS} times" if rollbacks > _MOST_ROLLBACKS else ""
-            raise NonFiniteLoss(f"{where}. Training ends{often}; the model is that of step {progress.step}.")
+            raise NonFiniteLossError(f"{where}. Training ends{often}; the model is that of step {progress.step}.")
         progress.rollbacks = rollbacks
         if self.on_nonfinite == "skip":
             progress.skipped = [*skipped, [bad.epoch, bad.batch]]
@@ -420,7 +421,7 @@ class Trainer:
         return kernels.batch_norm(self.model, self._share.moments if self._num_replicas > 1 else None)
 
     def _train_steps(self, iterator: tf.data.Iterator, num_steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Up to so many steps; ends early after a loss that is not finite. Returns how many were done, the last loss."""
+        """Up to so many steps, fewer after a loss that is not finite; returns their number and the last loss."""
 
         def step() -> tf.Tensor:
             losses = self.strategy.run(self._replica_step, args=(next(iterator),))
@@ -540,7 +541,8 @@ class Trainer:
         """
         weights = self.model.trainable_variables
         by_weights = [variable.regularizer(variable) for variable in weights if variable.regularizer is not None]
-        sums, means = [], []
+        sums: list[tf.Tensor] = []
+        means: list[tf.Tensor] = []
         for layer in dict.fromkeys(self.model._flatten_layers()):
             own = [tf.reduce_sum(tf.cast(loss, tf.float32)) for loss in layer._get_own_losses()]
             (sums if getattr(layer, "activity_regularizer", None) is not None else means).extend(own)
