@@ -1,13 +1,16 @@
 """Training: the step, the callbacks, the rules that end it."""
 
 from zoo.training.callbacks import MetricsLog, ProgressBar, SaveBest, StopTraining
-from zoo.training.devices import make_strategy
+from zoo.training.checkpoints import Checkpoints, RunInUse
+from zoo.training.devices import Devices, make_strategy
 from zoo.training.seeds import seed_everything
 from zoo.training.signals import Interruption
 from zoo.training.stopping import NonFinite, Patience, Rule, Target, TimeBudget, all_of, any_of
 from zoo.training.trainer import NonFiniteLossError, Trainer
 
 __all__ = [
+    "Checkpoints",
+    "Devices",
     "Interruption",
     "MetricsLog",
     "NonFinite",
@@ -15,6 +18,7 @@ __all__ = [
     "Patience",
     "ProgressBar",
     "Rule",
+    "RunInUse",
     "SaveBest",
     "StopTraining",
     "Target",

@@ -280,6 +280,11 @@ class Trainer:
         iterator = iter(_epoch(data, 0))
         return np.concatenate([self._predict_call(iterator).numpy() for _ in range(_num_batches(data))])
 
+    def wait_for_all(self) -> None:
+        """Until every worker has come here; no worker may end while another still needs it."""
+        if self._multi_worker:
+            self._agreed([0])
+
     def _train_epoch(
         self,
         data: Data,
