@@ -74,7 +74,8 @@ class Settings:
         zoo.model_card(self.model)
         check_knobs(self.model, self.knobs)
         data.Augmentation.parse(self.augment)
-        limits = {"epochs": 1, "batch_size": 1, "patience": 1, "plateau": 0, "accumulate": 1, "seed": 0, "split_seed": 0}
+        limits = {"epochs": 1, "batch_size": 1, "patience": 1, "accumulate": 1, "plateau": 0}
+        limits |= {"seed": 0, "split_seed": 0}
         for name, least in limits.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}. Received: {name}={getattr(self, name)}")

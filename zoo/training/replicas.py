@@ -80,7 +80,18 @@ def spread_seeds(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
             state.value.assign(tf.constant(value, state.value.dtype) + tf.stack([offset, tf.zeros_like(offset)]))
 
     if states:
-        strategy.run(spread)
+        tf.function(lambda: strategy.run(spread), autograph=False)()
+
+
+def sum_over_replicas(values: list[Any]) -> list[Any]:
+    """Within a replica: the sums over all replicas, all values of a type in one collective operation."""
+    context = tf.distribute.get_replica_context()
+    summed: dict[int, Any] = {}
+    for dtype in dict.fromkeys(value.dtype for value in values):
+        places = [place for place, value in enumerate(values) if value.dtype == dtype]
+        totals = context.all_reduce(SUM, [values[place] for place in places])
+        summed |= dict(zip(places, totals, strict=True))
+    return [summed[place] for place in range(len(values))]
 
 
 class Share:
@@ -116,16 +127,15 @@ class Share:
 
     def moments(self, inputs: tf.Tensor, axes: list[int]) -> tuple[tf.Tensor, tf.Tensor]:
         """Mean and variance over the examples of all replicas, the variance about that mean."""
-        context = tf.distribute.get_replica_context()
         values = tf.cast(inputs, tf.float32)
         places = tf.reduce_prod(tf.gather(tf.shape(values), axes))
         count = tf.cast(places, tf.float32) * self.present
-        total, count = context.all_reduce(SUM, [self.present * tf.reduce_sum(values, axes), count])
+        total, count = sum_over_replicas([self.present * tf.reduce_sum(values, axes), count])
         mean = total / count
         shape = [1 if axis in axes else size for axis, size in enumerate(values.shape)]
         squares = tf.math.squared_difference(values, tf.reshape(mean, [size or -1 for size in shape]))
-        variance = context.all_reduce(SUM, self.present * tf.reduce_sum(squares, axes)) / count
-        return mean, variance
+        (variance,) = sum_over_replicas([self.present * tf.reduce_sum(squares, axes)])
+        return mean, variance / count
 
 
 def average_statistics(model: keras.Model, count: tf.Tensor) -> None:
@@ -141,7 +151,7 @@ def average_statistics(model: keras.Model, count: tf.Tensor) -> None:
         return
     weight = tf.cast(count, tf.float32)
     flat = tf.concat([tf.reshape(tf.cast(variable, tf.float32), (-1,)) for variable in variables], 0)
-    summed, total = tf.distribute.get_replica_context().all_reduce(SUM, [flat * weight, weight])
+    summed, total = sum_over_replicas([flat * weight, weight])
     sizes = [variable.shape.num_elements() for variable in variables]
     for variable, values in zip(variables, tf.split(summed / total, sizes), strict=True):
         variable.assign(tf.cast(tf.reshape(values, variable.shape), variable.dtype))

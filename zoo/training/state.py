@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import files
-from zoo.training.replicas import components, seed_states, spread_seeds
+from zoo.training.replicas import components, seed_states, spread_seeds, sum_over_replicas
 
 if TYPE_CHECKING:
     from zoo.training.trainer import Trainer
@@ -205,7 +205,7 @@ class TrainingState:
             for name, variable in variables.items():
                 variable.value.assign(tf.gather(tf.constant(rows[name], variable.value.dtype), index))
 
-        strategy.run(assign)
+        tf.function(lambda: strategy.run(assign), autograph=False)()
 
 
 def write_batch(folder: Path, epoch: int, number: int, batch: Any) -> Path:
@@ -249,13 +249,12 @@ def from_chief(
 def _sum_of(values: list[np.ndarray], strategy: tf.distribute.Strategy) -> list[np.ndarray]:
     """Sums over the workers, of which only the chief's first replica gives what is not zero."""
 
-    def total() -> list[tf.Tensor]:
-        context = tf.distribute.get_replica_context()
-        first = context.replica_id_in_sync_group == 0
-        mine = [tf.where(first, tf.constant(value), tf.zeros_like(value)) for value in values]
-        return context.all_reduce(tf.distribute.ReduceOp.SUM, mine)
+    def total(values: list[tf.Tensor]) -> list[tf.Tensor]:
+        first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
+        return sum_over_replicas([tf.where(first, value, tf.zeros_like(value)) for value in values])
 
-    totals = strategy.run(tf.function(total, autograph=False))
+    run = tf.function(lambda values: strategy.run(total, args=(values,)), autograph=False)
+    totals = run([tf.constant(value) for value in values])
     return [strategy.experimental_local_results(item)[0].numpy() for item in totals]
 
 

@@ -29,8 +29,6 @@ from zoo.training.devices import Devices, is_chief, is_multi_worker, make_strate
 from zoo.training.signals import Interruption, Signals
 from zoo.training.state import Progress, Store, TrainingState, from_chief, write_batch
 
-SUM = tf.distribute.ReduceOp.SUM
-
 _log = logging.getLogger(__name__)
 
 
@@ -171,6 +169,7 @@ class Trainer:
         self._train_call = tf.function(self._train_steps, autograph=False)
         self._test_call = tf.function(self._test_steps, autograph=False)
         self._predict_call = tf.function(self._predict_batch, autograph=False)
+        self._tell_call = tf.function(self._told, autograph=False)
         self._metrics_built = False
 
     @property
@@ -509,13 +508,13 @@ class Trainer:
         """The sums over the replicas."""
         if self._num_replicas == 1:
             return values
-        return list(tf.distribute.get_replica_context().all_reduce(SUM, values))
+        return replicas.sum_over_replicas(values)
 
     def _sum_gradients(self, gradients: list[Any]) -> list[Any]:
         if self._num_replicas == 1:
             return gradients
         there = [gradient for gradient in gradients if gradient is not None]
-        summed = iter(tf.distribute.get_replica_context().all_reduce(SUM, there))
+        summed = iter(replicas.sum_over_replicas(there))
         return [None if gradient is None else next(summed) for gradient in gradients]
 
     def _weights(self, inputs: Any, weights: Any) -> tf.Tensor:
@@ -572,8 +571,11 @@ class Trainer:
             for metric in self._metrics:
                 metric.update_state(labels, outputs)
 
-        with self.strategy.scope():
-            self.strategy.run(update)
+        if self._num_replicas == 1:
+            update()
+        else:
+            with self.strategy.scope():
+                tf.function(lambda: self.strategy.run(update), autograph=False)()
         self._reset()
         self._metrics_built = True
 
@@ -587,10 +589,17 @@ class Trainer:
 
     def _agreed(self, values: Sequence[int]) -> list[int]:
         """The largest of what any worker says, for each value."""
-        with self.strategy.scope():
-            told = self.strategy.run(lambda: tf.distribute.get_replica_context().all_gather(
-                tf.constant([[int(value) for value in values]]), axis=0))  # fmt: skip
-        return self.strategy.experimental_local_results(told)[0].numpy().max(axis=0).tolist()
+        told = self._tell_call(tf.constant([[int(value) for value in values]]))
+        return told.numpy().max(axis=0).tolist()
+
+    def _told(self, values: tf.Tensor) -> tf.Tensor:
+        """(1, values) of each replica as (replicas, values)."""
+
+        def gather(values: tf.Tensor) -> tf.Tensor:
+            # A copy on the replica's device: an argument of the function has none, and TensorFlow asks for it.
+            return tf.distribute.get_replica_context().all_gather(tf.identity(values), axis=0)
+
+        return self.strategy.experimental_local_results(self.strategy.run(gather, args=(values,)))[0]
 
     def _averages(self) -> list[tuple[Any, Any]]:
         """Weights with their moving averages."""

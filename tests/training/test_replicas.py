@@ -1,0 +1,64 @@
+"""Several devices and workers give the weights of one device; each placement in processes of its own."""
+
+import importlib.util
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+_spec = importlib.util.spec_from_file_location("training_matrix", ROOT / "benchmarks" / "training_matrix.py")
+matrix = importlib.util.module_from_spec(_spec)
+sys.modules["training_matrix"] = matrix  # where its dataclass looks itself up
+_spec.loader.exec_module(matrix)
+
+
+@pytest.fixture(autouse=True)
+def find_zoo(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+# Half precision rounds sums of other parts differently; the last bits of a sign or of a near-zero second moment decide
+# a whole step in others.
+LOOSE = {"mixed_bfloat16": 2e-2, "mixed_float16": 2e-3, "Adam": 2e-4, "AdamW": 2e-4, "Nadam": 2e-4, "Lamb": 2e-4,
+         "RMSprop": 2e-3, "Lion": 1e-2, "Adafactor": 2e-4, "Muon": 2e-3}  # fmt: skip
+
+
+def train(folder, placements, features):
+    def run(placement):
+        return matrix.run_placement("ours", placement, features, folder, timeout=900)
+
+    with ThreadPoolExecutor(3) as pool:
+        return dict(zip(placements, pool.map(run, placements), strict=True))
+
+
+def check(results, features):
+    one = results.pop("one")
+    for placement, lines in results.items():
+        for feature in features:
+            got = matrix.difference(one[feature], lines[feature])
+            assert isinstance(got, float), (placement, feature, got)
+            assert got <= LOOSE.get(feature, 1e-5), (placement, feature)
+            assert one[feature]["loss"] == pytest.approx(lines[feature]["loss"], rel=1e-3 if feature in LOOSE else 1e-5)
+            for left, right in zip(one[feature]["history"], lines[feature]["history"], strict=True):
+                assert left.keys() == right.keys()
+                assert left["step"] == right["step"]
+                assert left["learning_rate"] == right["learning_rate"]
+
+
+def test_several_devices_and_workers_give_the_weights_of_one_device(tmp_path):
+    features = ["last batch of 2", "everything at once"]
+    check(train(tmp_path, ["one", "mirrored 4", "workers 2"], features), features)
+
+
+@pytest.mark.slow
+def test_every_feature_in_every_placement(tmp_path):
+    features = [name for name in matrix.FEATURES if name not in ("XLA", "local batch norm")]
+    check(train(tmp_path, list(matrix.PLACEMENTS), features), features)
+
+
+def test_what_logical_devices_cannot_do_is_refused_and_local_statistics_are_finite(tmp_path):
+    lines = matrix.run_placement("ours", "mirrored 2", ["XLA", "local batch norm"], tmp_path, timeout=300)
+    assert "XLA compiles for one processor, not for several logical devices of it" in lines["XLA"]["error"]
+    assert all(abs(weight).max() < 100 for weight in lines["local batch norm"]["weights"])
