@@ -1,4 +1,4 @@
-"""How long the first training step takes, and the steps after it: the Trainer against `model.fit`, same network and data.
+"""How long the first training step takes, and those after it: the Trainer against `model.fit`, same network and data.
 
     python benchmarks/train_step.py
 

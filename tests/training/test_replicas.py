@@ -19,10 +19,9 @@ def find_zoo(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
-# Half precision rounds sums of other parts differently; the last bits of a sign or of a near-zero second moment decide
-# a whole step in others.
-LOOSE = {"mixed_bfloat16": 2e-2, "mixed_float16": 2e-3, "Adam": 2e-4, "AdamW": 2e-4, "Nadam": 2e-4, "Lamb": 2e-4,
-         "RMSprop": 2e-3, "Lion": 1e-2, "Adafactor": 2e-4, "Muon": 2e-3}  # fmt: skip
+# Half precision rounds the sums of other parts differently; the sign of what is zero but for rounding decides a whole step
+# of Lion, and Muon makes all directions of a gradient equally long, the empty ones too.
+LOOSE = {"mixed_bfloat16": 0.2, "mixed_float16": 0.05, "Lion": 2e-2, "Muon": 1e-3}
 
 
 def train(folder, placements, features):
@@ -40,7 +39,7 @@ def check(results, features):
             got = matrix.difference(one[feature], lines[feature])
             assert isinstance(got, float), (placement, feature, got)
             assert got <= LOOSE.get(feature, 1e-5), (placement, feature)
-            assert one[feature]["loss"] == pytest.approx(lines[feature]["loss"], rel=1e-3 if feature in LOOSE else 1e-5)
+            assert one[feature]["loss"] == pytest.approx(lines[feature]["loss"], rel=5e-3 if feature in LOOSE else 1e-5)
             for left, right in zip(one[feature]["history"], lines[feature]["history"], strict=True):
                 assert left.keys() == right.keys()
                 assert left["step"] == right["step"]

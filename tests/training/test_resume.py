@@ -52,7 +52,7 @@ def make_trainer(**options):
     return training.Trainer(model, optimizer=optimizer, loss="sparse_categorical_crossentropy", **options)
 
 
-class Interrupted(Exception):
+class InterruptedHereError(Exception):
     pass
 
 
@@ -62,7 +62,7 @@ def interrupt(batch_of_training):
     def count(batch, logs):
         seen.append(batch)
         if len(seen) == batch_of_training:
-            raise Interrupted
+            raise InterruptedHereError
 
     return keras.callbacks.LambdaCallback(on_train_batch_end=count)
 
@@ -116,7 +116,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path, variant):
 
     _, expected = fit(tmp_path / "whole", callbacks(), **options)
     for moment in (1, 4):  # the second is counted from where the first has ended
-        with pytest.raises(Interrupted):
+        with pytest.raises(InterruptedHereError):
             fit(tmp_path / "other", [*callbacks(), interrupt(moment)], **options)
     trainer, history = fit(tmp_path / "other", callbacks(), **options)
     assert history == expected

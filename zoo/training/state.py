@@ -31,9 +31,14 @@ Arrays = Mapping[str, np.ndarray]
 class Found(Protocol):
     """A checkpoint that was read."""
 
-    step: int
-    arrays: Arrays
-    state: Mapping[str, Any]
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def arrays(self) -> Arrays: ...
+
+    @property
+    def state(self) -> Mapping[str, Any]: ...
 
 
 class Store(Protocol):

@@ -540,19 +540,14 @@ class Trainer:
     def _penalties(self, share: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """What is added to the loss: by the weights, the same in all replicas; and by this replica's examples.
 
-        An activity regulariser is a sum over the examples; another loss that a layer adds is taken for a mean, of which
-        this replica has its share of the examples.
+        The latter are means over the examples, as Keras's activity regularisers are; this replica has a share of them.
         """
         weights = self.model.trainable_variables
         by_weights = [variable.regularizer(variable) for variable in weights if variable.regularizer is not None]
-        sums: list[tf.Tensor] = []
-        means: list[tf.Tensor] = []
-        for layer in dict.fromkeys(self.model._flatten_layers()):
-            own = [tf.reduce_sum(tf.cast(loss, tf.float32)) for loss in layer._get_own_losses()]
-            (sums if getattr(layer, "activity_regularizer", None) is not None else means).extend(own)
-        zero = tf.zeros(())
-        added = tf.add_n([zero, *sums]) * tf.cast(share > 0, tf.float32) + tf.add_n([zero, *means]) * share
-        return tf.add_n([zero, *(tf.cast(loss, tf.float32) for loss in by_weights)]), added
+        by_examples = [
+            loss for layer in dict.fromkeys(self.model._flatten_layers()) for loss in layer._get_own_losses()
+        ]
+        return _total(by_weights), _total(by_examples) * share
 
     def _update(self, labels: Any, outputs: Any, losses: tf.Tensor, in_loss: tf.Tensor, weights: tf.Tensor) -> None:
         self._mean_loss.update_state(losses, sample_weight=in_loss)
@@ -742,6 +737,11 @@ def _metric(metric: keras.Metric | str, loss: keras.losses.Loss) -> keras.Metric
     if isinstance(resolved, keras.Metric):
         return type(resolved)(name=metric)
     return keras.metrics.MeanMetricWrapper(resolved, name=metric)
+
+
+def _total(losses: list[Any]) -> tf.Tensor:
+    """The sum of losses, each of any shape."""
+    return tf.add_n([tf.zeros(()), *(tf.reduce_sum(tf.cast(loss, tf.float32)) for loss in losses)])
 
 
 def _num_batches(data: Data) -> int:
