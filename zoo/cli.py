@@ -204,7 +204,7 @@ def _add_train(commands: Any) -> None:
     add("--schedule", choices=("constant", "cosine"), default=none,
         help="course of the learning rate; cosine goes to 0 and leaves out --plateau (default: constant)")  # fmt: skip
     add("--average", type=float, default=none, metavar="MOMENTUM",
-        help="keep a moving average of the weights, such as 0.999; 0: none (default: 0)")  # fmt: skip
+        help="keep a moving average of the weights, such as 0.999; 0: none (default: 0.0)")  # fmt: skip
     add("--clip-norm", type=float, default=none, metavar="NORM", help="clip the gradient's norm (default: no clipping)")
     add("--accumulate", type=int, default=none, metavar="N", help="average N batches for one update (default: 1)")
     add("--on-nonfinite", choices=("stop", "skip", "lower"), default=none,

@@ -19,7 +19,7 @@ def find_zoo(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
-# Half precision rounds the sums of other parts differently; the sign of what is zero but for rounding decides a whole step
+# Half precision rounds the sums of other parts differently; the sign of what is zero but for rounding decides a step
 # of Lion, and Muon makes all directions of a gradient equally long, the empty ones too.
 LOOSE = {"mixed_bfloat16": 0.2, "mixed_float16": 0.05, "Lion": 2e-2, "Muon": 1e-3}
 

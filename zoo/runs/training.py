@@ -120,46 +120,48 @@ def train(
             on_nonfinite=settings.on_nonfinite,
         )
         began = time.monotonic()
-        history = trainer.fit(
-            batches,
-            epochs=settings.epochs,
-            validation=run.pipeline("validation"),
-            callbacks=ours,
-            checkpoints=store,
-            save_steps=save_steps,
-            save_minutes=save_minutes,
-            bad_batches=folder / BAD_BATCHES,
-        )
+        stopped = None
+        try:
+            history: Sequence[Mapping[str, Any]] = trainer.fit(
+                batches,
+                epochs=settings.epochs,
+                validation=run.pipeline("validation"),
+                callbacks=ours,
+                checkpoints=store,
+                save_steps=save_steps,
+                save_minutes=save_minutes,
+                bad_batches=folder / BAD_BATCHES,
+            )
+        except training.NonFiniteLossError as error:
+            if best.best is None:
+                raise
+            stopped, history = {"rule": "NonFinite", "explanation": str(error)}, run.history()
         seconds = time.monotonic() - began
         if chief:
             if strategy.num_replicas_in_sync == 1:
                 run._keep(model=trainer.model)
-            _finish(run, settings, history, seconds, stop, best)
+            if best.best is None:
+                raise ValueError(
+                    f"{folder}: the validation loss was never finite, so there are no weights: {stop.reason}."
+                )
+            if stopped is None:
+                stopped = {"rule": stop.fired, "explanation": stop.reason}
+            if stopped["rule"] is None:
+                stopped = {"rule": "epochs", "explanation": f"all {settings.epochs} epochs are done"}
+            _finish(run, stopped, best.best, len(history), seconds)
         trainer.wait_for_all()
     return run if chief else None
 
 
-def _finish(
-    run: Run,
-    settings: Settings,
-    history: Sequence[Mapping[str, float]],
-    seconds: float,
-    stop: training.StopTraining,
-    best: training.SaveBest,
-) -> None:
+def _finish(run: Run, stopped: Mapping[str, Any], best: Mapping[str, float], epochs: int, seconds: float) -> None:
     """Evaluate the best weights, and write result and report."""
-    if best.best is None:
-        raise ValueError(f"{run.folder}: the validation loss was never finite, so there are no weights: {stop.reason}.")
     weights.load(run.model, run.folder / BEST)
-    stopped = {"rule": stop.fired, "explanation": stop.reason}
-    if stop.fired is None:
-        stopped = {"rule": "epochs", "explanation": f"all {settings.epochs} epochs are done"}
     result = {
         "stopped": stopped,
-        "best": best.best,
+        "best": best,
         "evaluation": run.evaluate("test"),
         "num_params": zoo.count_params(run.model)[0],
-        "epochs": len(history),
+        "epochs": epochs,
         "seconds": round(seconds, 1),
     }
     files.write_json(run.folder / RESULT, result)
