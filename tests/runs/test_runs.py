@@ -27,7 +27,8 @@ def run(tmp_path_factory):
 
 def test_the_folder_is_complete(run):
     assert sorted(os.listdir(run.folder)) == [
-        "best", "checkpoints", "config.json", "figures", "metrics.jsonl", "report.html", "result.json", "tensorboard", "timing.jsonl"
+        "best", "checkpoints", "config.json", "figures", "metrics.jsonl", "report.html", "result.json", "tensorboard",
+        "timing.jsonl",
     ]  # fmt: skip
     assert {"curves.png", "confusion.png", "mistakes.png", "filters.png"} <= set(os.listdir(run.folder / "figures"))
     assert len(run.history()) == 6

@@ -202,6 +202,29 @@ def test_a_bad_batch_stops_with_the_weights_of_the_last_checkpoint(tmp_path):
     assert state_of(tmp_path / "checkpoints").step == 4
 
 
+class Poison(keras.callbacks.Callback):
+    """Makes a weight infinite, once, where the loss does not see it."""
+
+    def __init__(self):
+        super().__init__()
+        self.done = [False]
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 5 and not self.done[0]:
+            self.done[0] = True
+            self.model.layers[1].bias.assign([-np.inf] + [0.0] * 15)  # behind a rectifier
+
+
+def test_no_checkpoint_holds_what_is_not_finite(tmp_path, caplog):
+    trainer, _ = fit(tmp_path / "skip", [Poison()], on_nonfinite="skip", **SGD)
+    assert "After batch 5 of epoch 1" in caplog.text
+    assert state_of(tmp_path / "skip/checkpoints").state["progress"]["skipped"] == [[0, 5]]
+    assert all(np.isfinite(weight).all() for weight in trainer.model.get_weights())
+    fit(tmp_path / "ignore", [Poison()], epochs=1, **SGD)
+    assert "No checkpoint at step 6" in caplog.text
+    assert state_of(tmp_path / "ignore/checkpoints").step == 4
+
+
 def test_policies_that_cannot_work_are_refused():
     with pytest.raises(ValueError, match="on_nonfinite must be 'ignore', 'stop', 'skip' or 'lower'"):
         make_trainer(on_nonfinite="hope")

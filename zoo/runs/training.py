@@ -120,7 +120,7 @@ def train(
             on_nonfinite=settings.on_nonfinite,
         )
         began = time.monotonic()
-        stopped = None
+        stopped: dict[str, str | None] | None = None
         try:
             history: Sequence[Mapping[str, Any]] = trainer.fit(
                 batches,
@@ -133,9 +133,9 @@ def train(
                 bad_batches=folder / BAD_BATCHES,
             )
         except training.NonFiniteLossError as error:
-            if best.best is None:
+            if chief and best.best is None:
                 raise
-            stopped, history = {"rule": "NonFinite", "explanation": str(error)}, run.history()
+            stopped, history = {"rule": "NonFinite", "explanation": str(error)}, run.history() if chief else []
         seconds = time.monotonic() - began
         if chief:
             if strategy.num_replicas_in_sync == 1:

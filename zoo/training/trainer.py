@@ -25,6 +25,7 @@ import tensorflow as tf
 
 from zoo.training import kernels, replicas
 from zoo.training.callbacks import StopTraining
+from zoo.training.checkpoints import NonFinite
 from zoo.training.devices import Devices, is_chief, is_multi_worker, make_strategy
 from zoo.training.signals import Interruption, Signals
 from zoo.training.state import Progress, Store, TrainingState, from_chief, write_batch
@@ -235,7 +236,7 @@ class Trainer:
         self.model.stop_training = False
         progress = Progress()
         state = TrainingState(self, callbacks, progress)
-        saver = _Saver(self, state, checkpoints, save_steps, save_minutes)
+        saver = _Saver(self, state, checkpoints, save_steps, save_minutes, steps)
         for callback in callbacks:
             callback.on_train_begin({})
         if not saver.restore():
@@ -244,11 +245,11 @@ class Trainer:
             while progress.epoch < epochs and not self.model.stop_training:
                 try:
                     self._train_epoch(train, steps, progress, callbacks, saver, signals)
+                    self._end_epoch(validation, progress, callbacks)
+                    saver.save()
                 except _BadBatch as bad:
                     self._go_back(bad, train, progress, saver, bad_batches)
                     continue
-                self._end_epoch(validation, progress, callbacks)
-                saver.save()
                 self._heed(signals, saver)
         logs = {name: value for name, value in progress.history[-1].items() if name != "epoch"}
         with contextlib.ExitStack() as stack:
@@ -314,7 +315,9 @@ class Trainer:
             end = min(first - first % self.steps_per_call + self.steps_per_call, steps, *progress.skips_after(first))
             done, loss = self._train_call(iterator, tf.constant(end - first))
             if watches and not math.isfinite(float(loss)):
-                raise _BadBatch(progress.epoch, first + int(done) - 1, float(loss))
+                number = first + int(done) - 1
+                what = f"The loss of batch {number} of epoch {progress.epoch + 1} is {float(loss)}"
+                raise _BadBatch(progress.epoch, number, what)
             progress.advance(end - first)
             logs = self._results() if reads_logs else {}
             for callback in ends:
@@ -370,7 +373,7 @@ class Trainer:
         folder: str | os.PathLike | None,
     ) -> None:
         """Back to the last checkpoint; then what `on_nonfinite` says about the batch."""
-        where = f"The loss of batch {bad.batch} of epoch {bad.epoch + 1} is {bad.loss}"
+        where = str(bad)
         if folder is not None and self.is_chief:
             batch = next(iter(_epoch(data, bad.epoch, bad.batch)))
             where += f"; the batch is in {write_batch(Path(folder), bad.epoch, bad.batch, batch)}"
@@ -621,9 +624,9 @@ class Trainer:
 
 
 class _BadBatch(Exception):  # noqa: N818, it is caught in every case
-    def __init__(self, epoch: int, batch: int, loss: float) -> None:
-        super().__init__(epoch, batch, loss)
-        self.epoch, self.batch, self.loss = epoch, batch, loss
+    def __init__(self, epoch: int, batch: int, what: str) -> None:
+        super().__init__(what)
+        self.epoch, self.batch = epoch, batch
 
 
 class _Saver:
@@ -636,7 +639,9 @@ class _Saver:
         store: Store | None,
         save_steps: int | None,
         save_minutes: float | None,
+        num_batches: int,
     ) -> None:
+        self._num_batches = num_batches
         self._trainer, self._state, self._store = trainer, state, store
         self._save_steps, self._save_seconds = save_steps, None if save_minutes is None else 60 * save_minutes
         self._saved_step, self._saved_time = 0, time.monotonic()
@@ -655,8 +660,23 @@ class _Saver:
             return
         arrays, facts = self._state.take()
         if self._store is not None:
-            self._store.save(self._state.progress.step, arrays, facts)
+            try:
+                self._store.save(self._state.progress.step, arrays, facts)
+            except NonFinite as error:
+                self._refused(error)
+                return
         self._saved_step, self._saved_time = self._state.progress.step, time.monotonic()
+
+    def _refused(self, error: NonFinite) -> None:
+        """A kernel that clips, such as a rectifier's, may hide from the loss that weights are not finite."""
+        progress = self._state.progress
+        if self._trainer.on_nonfinite == "ignore":
+            _log.warning("No checkpoint at step %d: %s", progress.step, error)
+            return
+        if self._trainer._multi_worker:
+            raise NonFiniteLossError(f"At step {progress.step}: {error}")
+        epoch, batch = (progress.epoch, progress.batch) if progress.batch else (progress.epoch - 1, self._num_batches)
+        raise _BadBatch(epoch, batch - 1, f"After batch {batch - 1} of epoch {epoch + 1}: {error}")
 
     def restore(self) -> bool:
         """Put the newest state that is whole back; False if there is none."""
