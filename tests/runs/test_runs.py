@@ -262,6 +262,8 @@ def test_a_half_written_last_line_is_left_out(run, tmp_path):
 def check_whole(folder):
     """Every file of a run folder can be read to its end."""
     for path in folder.rglob("*"):
+        if runs.run.CHECKPOINTS in path.parts:
+            continue  # a checkpoint is whole once its folder has its name; half-written ones are swept up later
         if path.suffix == ".json":
             json.loads(path.read_text())
         elif path.suffix == ".jsonl":

@@ -1,6 +1,6 @@
 """A training that is killed again and again, in processes of their own; run by test_resume.py.
 
-    python resumed.py FOLDER KILLS SEED
+    python resumed.py FOLDER KILLS SEED DEVICES
 
 Trains in FOLDER/whole without interruption and in FOLDER/killed with so many kills at random moments. TensorFlow is
 imported once: each training is a fork of this process, which itself never starts TensorFlow's runtime.
@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -40,14 +41,16 @@ def network():
 def train(folder: Path, pause: float) -> None:
     """The same training whatever `pause`, seconds that each group of batches takes longer."""
     folder.mkdir(exist_ok=True)
-    training.seed_everything(7)
     tf.config.threading.set_intra_op_parallelism_threads(1)
+    strategy = training.make_strategy(int(sys.argv[4]))
+    training.seed_everything(7)
     batches = zoo.data.load("digits").pipeline(
         "train", batch_size=64, training=True, seed=1, augmentation=zoo.data.Augmentation(shift=1)
     )
     rate = keras.optimizers.schedules.CosineDecay(3e-3, EPOCHS * STEPS)
     trainer = training.Trainer(
-        network(),
+        network,
+        strategy=strategy,
         optimizer=keras.optimizers.AdamW(rate, use_ema=True, ema_momentum=0.9, global_clipnorm=1.0),
         loss="sparse_categorical_crossentropy",
         steps_per_call=2,
@@ -88,6 +91,8 @@ def forked(folder: Path, *, pause: float = 0.0, moment: float | None = None) -> 
             threading.Thread(target=kill, daemon=True).start()
         train(folder, pause)
         code = 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)
 

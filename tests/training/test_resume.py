@@ -102,7 +102,13 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+# Two by default; the others hold the same way.
+SLOW = ("plateau", "mixed_float16")
+
+
+@pytest.mark.parametrize(
+    "variant", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in VARIANTS]
+)
 def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path, variant):
     options = VARIANTS[variant]
     if variant == "mixed_float16":
@@ -252,11 +258,10 @@ def test_sigterm_saves_and_exits_with_143(tmp_path):
     assert history == fit(tmp_path / "whole", [])[1]
 
 
-def driven(folder, kills):
-    result = subprocess.run(
-        [sys.executable, str(DRIVER), str(folder), str(kills), "1"], capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(DRIVER.parents[2])},
-    )  # fmt: skip
+def driven(folder, kills, devices=1):
+    command = [sys.executable, str(DRIVER), str(folder), str(kills), "1", str(devices)]
+    environment = {**os.environ, "PYTHONPATH": str(DRIVER.parents[2])}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-3000:]
     assert "equal to the bit" in result.stdout
 
@@ -268,6 +273,11 @@ def test_killed_trainings_end_with_the_same_bits(tmp_path):
 @pytest.mark.slow
 def test_trainings_killed_a_hundred_times_end_with_the_same_bits(tmp_path):
     driven(tmp_path, 100)
+
+
+@pytest.mark.slow
+def test_killed_trainings_on_two_devices_end_with_the_same_bits(tmp_path):
+    driven(tmp_path, 5, devices=2)
 
 
 @pytest.mark.slow
