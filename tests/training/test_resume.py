@@ -16,6 +16,7 @@ from keras import layers
 
 from zoo import training
 from zoo.training import NonFiniteLossError
+from zoo.training.signals import Signals
 
 DRIVER = Path(__file__).with_name("resumed.py")
 
@@ -280,19 +281,32 @@ def test_killed_trainings_on_two_devices_end_with_the_same_bits(tmp_path):
     driven(tmp_path, 5, devices=2)
 
 
+def test_after_a_first_signal_an_interrupt_ends_the_process_at_once():
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        with Signals(enabled=True) as signals:
+            assert signals.received == 0
+            os.kill(os.getpid(), number)
+            assert signals.received == number
+            assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL  # the system's own, whatever Python is doing
+        assert {number: signal.getsignal(number) for number in before} == before
+    with Signals(enabled=False):
+        assert {number: signal.getsignal(number) for number in before} == before
+
+
 @pytest.mark.slow
-def test_a_second_interrupt_ends_at_once(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_the_command_saves_and_ends_on_a_signal(tmp_path, number, code):
+    folder = tmp_path / "a"
     command = [sys.executable, "-m", "zoo", "train", "simple_cnn", "--epochs", "500", "--patience", "500"]
-    process = subprocess.Popen([*command, "--out", str(tmp_path / "a")], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*command, "--out", str(folder)], stderr=subprocess.DEVNULL)
     killer = threading.Timer(120, process.kill)
     killer.start()
-    while not (tmp_path / "a" / "metrics.jsonl").exists():
+    while not (folder / "metrics.jsonl").exists():
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGINT)
-    began = time.monotonic()
-    process.communicate()
+    process.send_signal(number)
+    assert process.wait() == code
     killer.cancel()
-    assert time.monotonic() - began < 5
-    assert process.returncode in (-signal.SIGINT, 130)
+    assert state_of(folder / "checkpoints").step > 0
+    assert not (folder / "result.json").exists()
