@@ -35,11 +35,11 @@ def test_list(capsys):
     code, out, _ = call(capsys, "list", "--names")
     assert code == 0
     assert out.splitlines() == zoo.list_models()
-    code, out, _ = call(capsys, "list", "resnet1*", "--family", "resnet")
+    code, out, _ = call(capsys, "list", "resnet1*", "--family", "resnet_v2")
     assert code == 0
     assert "resnet152_v2" in out
-    assert "60,192,808" in out
-    assert "lenet5" not in out
+    assert "60,185,128" in out
+    assert "resnet152 " not in out
     code, out, _ = call(capsys, "list", "nothing*")
     assert (code, "0 models" in out) == (0, True)
 
@@ -53,6 +53,13 @@ def test_info(capsys):
     assert code == 0
     assert "2×3×2048" in out
     assert "stage4_block3_conv3" not in out
+
+
+def test_info_of_a_network_that_pools_into_bins(capsys):
+    code, out, _ = call(capsys, "info", "alexnet", "--image-size", "100x80", "--no-layers")
+    assert code == 0
+    assert "not uniform" in out
+    assert "61,100,840" in out
 
 
 @pytest.mark.parametrize("name", ["lenet5", "simple_cnn", "resnet18_v2", "resnet1001_v2"])

@@ -6,6 +6,7 @@ multiply-accumulates, endpoints, the card) run for EVERY name: they only build t
 and head: variants of an architecture differ in their rows alone, and a row is nothing but numbers.
 """
 
+import dataclasses
 import functools
 import inspect
 import re
@@ -23,8 +24,12 @@ NAMES = zoo.list_models()
 
 
 def architecture(name):
+    """Backbone, head and block; of a block with arguments filled in their names, for the values are numbers."""
     entry = registry.entry(name)
-    return entry.backbone, entry.head, entry.row.get("block")
+    block = entry.row.get("block")
+    if isinstance(block, functools.partial):
+        return entry.backbone, entry.head, block.func, *sorted(block.keywords)
+    return entry.backbone, entry.head, block
 
 
 @functools.cache
@@ -43,8 +48,13 @@ def small_shape(name, channels=None):
     return (size, size, channels or card.input_shape[-1])
 
 
-def small_model(name, **arguments):
-    return zoo.create_model(name, **{"classes": 7, "input_shape": small_shape(name), **arguments})
+def small_knobs(name):
+    """A narrow dense head where the network has a wide one: most of its weights would lie there."""
+    return {"hidden_units": 32} if "hidden_units" in inspect.signature(builder(name)).parameters else {}
+
+
+def small_model(name, /, **arguments):
+    return zoo.create_model(name, **{"classes": 7, "input_shape": small_shape(name), **small_knobs(name), **arguments})
 
 
 def pictures(shape, count=2, seed=0):
@@ -53,8 +63,17 @@ def pictures(shape, count=2, seed=0):
 
 @pytest.fixture(scope="module", params=NAMES)
 def default(request):
-    """Each model as its builder makes it without arguments; built once for all checks of its numbers."""
-    model = builder(request.param)()
+    """Each model as its builder makes it without arguments; built once for all checks of its numbers.
+
+    They do not ask for the values of the weights, which are zeros: drawing them is most of a large network's build.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            keras.initializers.VarianceScaling,
+            "__call__",
+            lambda self, shape, dtype=None: keras.ops.zeros(shape, dtype),
+        )
+        model = builder(request.param)()
     yield request.param, model
     keras.utils.clear_session()
 
@@ -77,6 +96,12 @@ def test_stride_endpoints_have_the_stride_of_their_name(default):
     for endpoint in strides:
         stride = int(endpoint.removeprefix("stride"))
         assert zoo.receptive_field(model, endpoint).stride == (stride,) * (len(model.input_shape) - 2)
+
+
+def test_default_model_loads_without_any_code_of_ours(default):
+    name, model = default
+    kinds = {type(layer).__module__.split(".")[0] for layer in model.layers}
+    assert kinds == {"keras", "zoo"} if name == "lenet5" else kinds == {"keras"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -116,9 +141,36 @@ def test_one_representative_stands_for_each_architecture():
     assert len(representatives()) == len({architecture(name) for name in NAMES})
 
 
-@pytest.mark.parametrize("name", representatives())
-def test_step_moves_every_weight_and_training_alone_moves_statistics(name):
-    model = small_model(name)
+@dataclasses.dataclass(frozen=True)
+class Small:
+    """A representative at a small size with its initial weights, and what it says to two pictures in inference."""
+
+    name: str
+    model: keras.Model
+    initial: list[np.ndarray]
+    inputs: np.ndarray
+    expected: np.ndarray
+
+
+@pytest.fixture(scope="module", params=representatives())
+def small(request):
+    """One model for all checks of behaviour that leave it as it was; built once, from seed 1."""
+    keras.utils.set_random_seed(1)
+    model = small_model(request.param)
+    inputs = pictures(model.input_shape[1:])
+    yield Small(request.param, model, model.get_weights(), inputs, model(inputs, training=False).numpy())
+    keras.utils.clear_session()
+
+
+@pytest.fixture
+def restored(small):
+    """The same model for a check that moves its statistics; they are put back."""
+    yield small.model
+    small.model.set_weights(small.initial)
+
+
+def test_step_moves_every_weight_and_training_alone_moves_statistics(restored):
+    model = restored
     inputs, labels = pictures(model.input_shape[1:], 8), np.arange(8) % 7
     trained = {id(variable) for variable in model.trainable_variables}
     state = [variable for variable in model.weights if id(variable) not in trained]
@@ -140,24 +192,51 @@ def test_step_moves_every_weight_and_training_alone_moves_statistics(name):
         assert has_moved == ("moving" in variable.path), variable.path
 
 
-@pytest.mark.parametrize("name", representatives())
-def test_initial_weights_are_a_function_of_the_seed_and_differ_between_layers(name):
-    first, same, other = ([], [], [])
-    for seed, kernels in ((1, first), (1, same), (2, other)):
-        keras.utils.set_random_seed(seed)
-        kernels += [array for array in small_model(name).get_weights() if array.ndim > 1]
+def kernels(weights):
+    return [array for array in weights if array.ndim > 1]
+
+
+def test_same_seed_gives_the_same_weights_and_an_input_tensor_its_logits(small):
+    """The second model from the same seed takes its input from another layer and ends with its logits."""
+    first = kernels(small.initial)
     assert len({kernel.tobytes() for kernel in first}) == len(first)
-    for one, again, different in zip(first, same, other, strict=True):
+
+    source = keras.Input(small.model.input_shape[1:])
+    keras.utils.set_random_seed(1)
+    model = small_model(
+        small.name,
+        input_tensor=keras.layers.Rescaling(2.0)(source),
+        input_shape=None,
+        classifier_activation=None,
+        name="mine",
+    )
+    for one, again in zip(first, kernels(model.get_weights()), strict=True):
         np.testing.assert_array_equal(one, again)
+    assert model.name == "mine"
+    assert model.inputs[0] is source
+    assert model.layers[-1].name == "logits"
+    logits = zoo.features(small.model, ["logits"])(small.inputs, training=False)["logits"]
+    np.testing.assert_allclose(model(small.inputs / 2, training=False), logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_keeps_a_float32_head_and_another_seed_gives_other_weights(small, policy):
+    keras.config.set_dtype_policy(policy)
+    keras.utils.set_random_seed(2)
+    model = small_model(small.name)
+    for one, different in zip(kernels(small.initial), kernels(model.get_weights()), strict=True):
         assert not np.array_equal(one, different)
+    # In training mode: before any step, batch norm in inference mode does not keep a deep network within float16.
+    output = model(pictures(model.input_shape[1:], 8), training=True)
+    assert output.dtype == "float32"
+    assert model.get_layer("logits").compute_dtype == "float32"
+    assert any(layer.compute_dtype == policy.removeprefix("mixed_") for layer in model.layers)
+    assert {variable.dtype for variable in model.weights} == {"float32"}
+    np.testing.assert_allclose(np.sum(output, axis=-1), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", representatives())
-def test_save_load_clone_and_compile_change_no_output(name, tmp_path):
-    model = small_model(name)
-    inputs = pictures(model.input_shape[1:])
-    expected = model(inputs, training=False).numpy()
-
+def test_save_load_clone_and_compile_change_no_output(small, tmp_path):
+    model, inputs, expected = small.model, small.inputs, small.expected
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded(inputs, training=False), expected)
@@ -171,29 +250,8 @@ def test_save_load_clone_and_compile_change_no_output(name, tmp_path):
     np.testing.assert_allclose(compiled(inputs), expected, rtol=1e-4, atol=1e-5)
 
     zoo.weights.save(model, tmp_path / "weights")
-    other = small_model(name, weights=tmp_path / "weights")
+    other = small_model(small.name, weights=tmp_path / "weights")
     np.testing.assert_array_equal(other(inputs, training=False), expected)
-
-
-@pytest.mark.parametrize("name", representatives())
-def test_plain_models_load_without_any_code_of_ours(name):
-    model = small_model(name)
-    kinds = {type(layer).__module__.split(".")[0] for layer in model.layers}
-    assert kinds == {"keras", "zoo"} if name == "lenet5" else kinds == {"keras"}
-
-
-@pytest.mark.parametrize("name", representatives())
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_keeps_a_float32_head(name, policy):
-    keras.config.set_dtype_policy(policy)
-    model = small_model(name)
-    # In training mode: before any step, batch norm in inference mode does not keep a deep network within float16.
-    output = model(pictures(model.input_shape[1:], 8), training=True)
-    assert output.dtype == "float32"
-    assert model.get_layer("logits").compute_dtype == "float32"
-    assert any(layer.compute_dtype == policy.removeprefix("mixed_") for layer in model.layers)
-    assert {variable.dtype for variable in model.weights} == {"float32"}
-    np.testing.assert_allclose(np.sum(output, axis=-1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", representatives())
@@ -201,7 +259,7 @@ def test_any_legal_size_builds_and_runs(name):
     smallest = zoo.model_card(name).min_size
     channels = zoo.model_card(name).input_shape[-1]
     for shape in [(smallest, smallest, channels), (smallest + 9, smallest + 4, 1), (smallest, smallest + 17, 4)]:
-        model = zoo.create_model(name, input_shape=shape, classes=3, include_top=True)
+        model = zoo.create_model(name, input_shape=shape, classes=3, include_top=True, **small_knobs(name))
         output = model(pictures(shape), training=False)
         assert output.shape == (2, 3)
         assert np.isfinite(output).all()
@@ -238,30 +296,11 @@ def test_without_the_head_any_size_runs(name):
     np.testing.assert_allclose(highest(inputs, training=False), maps.max(axis=(1, 2)), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", representatives())
-def test_features_returns_all_endpoints(name):
-    model = small_model(name)
-    endpoints = zoo.endpoints(model)
-    inputs = pictures(model.input_shape[1:])
-    outputs = zoo.features(model, endpoints)(inputs, training=False)
+def test_features_returns_all_endpoints(small):
+    endpoints = zoo.endpoints(small.model)
+    outputs = zoo.features(small.model, endpoints)(small.inputs, training=False)
     assert list(outputs) == endpoints or set(outputs) == set(endpoints)
-    np.testing.assert_allclose(tf.nn.softmax(outputs["logits"]), model(inputs, training=False), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(tf.nn.softmax(outputs["logits"]), small.expected, rtol=1e-5, atol=1e-6)
     for endpoint, tensor in outputs.items():
         if endpoint.startswith("stride"):
-            assert tensor.shape[1] <= -(-inputs.shape[1] // int(endpoint.removeprefix("stride")))
-
-
-@pytest.mark.parametrize("name", representatives())
-def test_logits_on_request_and_input_tensor(name):
-    shape = small_shape(name)
-    source = keras.Input(shape)
-    model = zoo.create_model(
-        name, input_tensor=keras.layers.Rescaling(2.0)(source), classes=5, classifier_activation=None, name="mine"
-    )
-    assert model.name == "mine"
-    assert model.inputs[0] is source
-    assert model.layers[-1].name == "logits"
-    plain = zoo.create_model(name, input_shape=shape, classes=5, classifier_activation=None)
-    plain.set_weights(model.get_weights())
-    inputs = pictures(shape)
-    np.testing.assert_allclose(model(inputs), plain(2 * inputs), rtol=1e-4, atol=1e-4)
+            assert tensor.shape[1] <= -(-small.inputs.shape[1] // int(endpoint.removeprefix("stride")))

@@ -29,7 +29,7 @@ def tiny_card(name="tiny_net", **changes):
 
 
 def test_names_are_in_natural_order():
-    names = zoo.list_models("resnet*", family="resnet")
+    names = zoo.list_models("resnet*")
     assert names.index("resnet18") < names.index("resnet18_v2") < names.index("resnet20") < names.index("resnet101")
 
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from zoo.registry import list_models as list_models
     from zoo.registry import model_card as model_card
     from zoo.registry import register as register
+    from zoo.training.freezing import freeze as freeze
+    from zoo.training.freezing import unfreeze as unfreeze
+    from zoo.weights.imagenet import decode_predictions as decode_predictions
+    from zoo.weights.preprocessing import preprocessor as preprocessor
 
 __version__ = "0.1.0"
 
@@ -40,6 +44,10 @@ _HOMES = {
     "list_models": "zoo.registry",
     "model_card": "zoo.registry",
     "register": "zoo.registry",
+    "freeze": "zoo.training.freezing",
+    "unfreeze": "zoo.training.freezing",
+    "decode_predictions": "zoo.weights.imagenet",
+    "preprocessor": "zoo.weights.preprocessing",
 }
 _SUBPACKAGES = ("data", "layers", "models", "report", "runs", "training", "weights")
 

@@ -237,7 +237,7 @@ _GLOBAL = (
     layers.Flatten,
     *(getattr(layers, f"Global{kind}Pooling{axes}D") for kind in ("Average", "Max") for axes in (1, 2, 3)),
 )
-_PADDING = (layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D)
+_BORDERS = tuple(getattr(layers, f"{kind}{axes}D") for kind in ("ZeroPadding", "Cropping") for axes in (1, 2, 3))
 _UPSAMPLING = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 
 
@@ -266,7 +266,7 @@ def _seen_by(layer: Any, field: ReceptiveField, x: keras.KerasTensor, y: keras.K
     axes = len(field.size)
     kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
     if kernel is None:
-        resized = x.shape[1:-1] != y.shape[1:-1] and not isinstance(layer, _PADDING)
+        resized = x.shape[1:-1] != y.shape[1:-1] and not isinstance(layer, _BORDERS)
         if resized or len(x.shape) != len(y.shape):
             raise ValueError(f"What {layer.name!r} ({type(layer).__name__}) sees of its input is not known.")
         return field

@@ -51,9 +51,9 @@ class Peer:
         scale = np.sqrt(2 / fan_in) if len(shape) > 1 else 0.1
         return (scale * self.rng.normal(size=shape)).astype("float32")
 
-    @staticmethod
-    def from_torch(net, model, modules=None, layers=None):
-        """Carry over one weighted layer after the other, in the order of the graph."""
+    @classmethod
+    def from_torch(cls, net, model, modules=None, layers=None):
+        """Carry over one weighted layer after the other, in the order that the modules are declared in."""
         import torch
 
         kinds = (torch.nn.Conv2d, torch.nn.Linear, torch.nn.BatchNorm2d)
@@ -74,16 +74,60 @@ class Peer:
             layer.set_weights(values)
         return model
 
+    def executed(self, net, size):
+        """The weighted modules of a torch network in the order that they run in."""
+        import torch
+
+        kinds = (torch.nn.Conv2d, torch.nn.Linear, torch.nn.BatchNorm2d)
+        order = []
+        hooks = [module.register_forward_pre_hook(lambda module, _: order.append(module)) for module in net.modules()
+                 if isinstance(module, kinds)]  # fmt: skip
+        with torch.no_grad():
+            net(torch.from_numpy(self.pictures(size).transpose(0, 3, 1, 2).copy()))
+        for hook in hooks:
+            hook.remove()
+        return order
+
     @staticmethod
-    def from_keras(peer, model):
-        """Carry over one weighted layer after the other; where epsilons differ, the variance makes up for it."""
-        theirs = [layer for layer in peer.layers if layer.weights]
-        ours = [layer for layer in model.layers if layer.weights]
+    def by_branches(model, last_first=False):
+        """The weighted layers of a Keras model, each branch whole and in the order that the branches are joined in.
+
+        Args:
+            model: A functional model.
+            last_first: Whether of two branches that are added the second comes first.
+        """
+        order, seen = [], set()
+        pending = [(node.operation, False) for node in model._nodes_by_depth[0]]
+        while pending:
+            layer, is_done = pending.pop()
+            if is_done:
+                order.append(layer)
+            elif layer.name not in seen:
+                seen.add(layer.name)
+                sources = [tensor._keras_history.operation for tensor in layer._inbound_nodes[0].input_tensors]
+                if last_first and isinstance(layer, keras.layers.Add):
+                    sources.reverse()
+                pending += [(layer, True), *[(source, False) for source in reversed(sources)]]
+        return [layer for layer in order if layer.weights]
+
+    @classmethod
+    def from_keras(cls, peer, model, is_branched=False):
+        """Carry over one weighted layer after the other; where epsilons differ, the variance makes up for it.
+
+        A batch norm of theirs without a scale is one of ours with a scale of 1.
+        """
+        if is_branched:
+            theirs, ours = cls.by_branches(peer), cls.by_branches(model)
+        else:
+            theirs = [layer for layer in peer.layers if layer.weights]
+            ours = [layer for layer in model.layers if layer.weights]
         assert len(theirs) == len(ours)
         for source, target in zip(theirs, ours, strict=True):
             values = source.get_weights()
             if isinstance(source, keras.layers.BatchNormalization):
                 values[-1] = values[-1] + np.float32(source.epsilon - target.epsilon)
+                if not source.scale:
+                    values.insert(0, np.ones_like(values[-1]))
             values = [value.reshape(weight.shape) for value, weight in zip(values, target.weights, strict=True)]
             target.set_weights(values)
         return model
@@ -117,3 +161,22 @@ class Peer:
 @pytest.fixture
 def peer():
     return Peer()
+
+
+@pytest.fixture
+def channels_last_dense():
+    """A function that gives a network's weighted modules, its first dense one for features with channels last.
+
+    PyTorch flattens channels, rows, columns, Keras rows, columns, channels.
+    """
+    import torch
+
+    def modules(net, dense, size):
+        kinds = (torch.nn.Conv2d, torch.nn.Linear, torch.nn.BatchNorm2d)
+        turned = torch.nn.Linear(dense.in_features, dense.out_features)
+        weight = dense.weight.data.reshape(dense.out_features, -1, size, size)
+        turned.weight.data = weight.permute(0, 2, 3, 1).reshape(dense.out_features, -1)
+        turned.bias.data = dense.bias.data
+        return [turned if module is dense else module for module in net.modules() if isinstance(module, kinds)]
+
+    return modules

@@ -28,6 +28,35 @@ def test_outputs_of_other_widths_are_those_of_torchvision(peer, width):
     assert peer.torch_difference(net, model, SIZES[1]) < 1e-4
 
 
+@pytest.mark.parametrize("name", ["mobilenet_v3_small_050", "mobilenet_v3_small_075", "mobilenet_v3_large_075"])
+def test_outputs_of_other_widths_of_v3_are_those_of_timm(peer, name):
+    pytest.importorskip("torch", reason="the extra `torch` is not installed")
+    peer.torchvision()
+    timm = pytest.importorskip("timm", reason="timm is not installed")
+    net = peer.randomise_torch(timm.create_model(name.replace("mobilenet_v3", "mobilenetv3"), pretrained=False))
+    for module in net.modules():
+        if hasattr(module, "eps"):
+            module.eps = 1e-3  # that of the paper's authors; timm's own networks of these widths have 1e-5
+    model = zoo.create_model(name, input_shape=(None, None, 3), classifier_activation=None)
+    modules = [as_linear(module) if module in (net.conv_head, net.classifier) else module
+               for module in peer.executed(net, (64, 64))]  # fmt: skip
+    peer.from_torch(net, model, modules, peer.by_branches(model))
+    for size in SIZES:
+        assert peer.torch_difference(net, model, size) < 1e-4
+
+
+def as_linear(module):
+    """A 1x1 convolution of a pooled map, timm's hidden layer, is a dense layer."""
+    import torch
+
+    if isinstance(module, torch.nn.Linear):
+        return module
+    dense = torch.nn.Linear(module.in_channels, module.out_channels)
+    dense.weight.data = module.weight.data[:, :, 0, 0]
+    dense.bias.data = module.bias.data
+    return dense
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("name", "alpha"), [("mobilenet", 1.0), ("mobilenet_025", 0.25)])
 def test_outputs_of_v1_are_those_of_keras_applications(peer, name, alpha, size):

@@ -9,6 +9,8 @@ import pytest
 import zoo
 
 SIZES = [(224, 224), (193, 257)]
+# Networks of torchvision's class that it has no function for, and their block.
+SHALLOW = {"resnet10": "BasicBlock", "resnet14": "Bottleneck"}
 
 
 def our_name(theirs):
@@ -46,13 +48,16 @@ def as_linear(torch, conv):
     ("name", "theirs"),
     [
         ("resnet18", "torchvision"), ("resnet50", "torchvision"), ("resnext50_32x4d", "torchvision"),
-        ("wide_resnet50_2", "torchvision"), ("resnet26", "timm"), ("resnet18_v2", "timm"), ("resnet50_v2", "timm"),
+        ("wide_resnet50_2", "torchvision"), ("resnet10", "torchvision"), ("resnet14", "torchvision"),
+        ("resnet26", "timm"), ("resnet18_v2", "timm"), ("resnet50_v2", "timm"),
     ],
 )  # fmt: skip
 def test_outputs_are_the_peers(peer, name, theirs):
     torch = pytest.importorskip("torch", reason="the peer needs torch")
     torchvision = peer.torchvision()
-    if theirs == "torchvision":
+    if name in SHALLOW:
+        net = torchvision.models.ResNet(getattr(torchvision.models.resnet, SHALLOW[name]), [1, 1, 1, 1])
+    elif theirs == "torchvision":
         net = getattr(torchvision.models, name)(weights=None)
     else:
         timm = pytest.importorskip("timm", reason="the peer is timm")

@@ -2,13 +2,22 @@
 
 from zoo.layers.convolution import batch_norm, conv, depthwise_conv, dilated_strides, he_normal, relu, stochastic_depth
 from zoo.layers.heads import endpoint, flatten, full_precision, global_pooling, logits, pooled_head
+from zoo.layers.inception import branch, conv_bn_relu
 from zoo.layers.inverted_residual import inverted_residual, rounded_width
 from zoo.layers.local_response_norm import LocalResponseNormalization
+from zoo.layers.pooling import AdaptiveAveragePooling2D, DilatedPooling2D, adaptive_average_pool, average_pool, max_pool
+from zoo.layers.residual import residual_stages, stem_conv
 
 __all__ = [
+    "AdaptiveAveragePooling2D",
+    "DilatedPooling2D",
     "LocalResponseNormalization",
+    "adaptive_average_pool",
+    "average_pool",
     "batch_norm",
+    "branch",
     "conv",
+    "conv_bn_relu",
     "depthwise_conv",
     "dilated_strides",
     "endpoint",
@@ -18,8 +27,11 @@ __all__ = [
     "he_normal",
     "inverted_residual",
     "logits",
+    "max_pool",
     "pooled_head",
     "relu",
+    "residual_stages",
     "rounded_width",
+    "stem_conv",
     "stochastic_depth",
 ]

@@ -1,6 +1,7 @@
 """Convolutions and what stands between them, with the padding that published weights were trained with."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import keras
 from keras import layers
@@ -22,9 +23,10 @@ def he_normal(*, depthwise: bool = False) -> keras.initializers.Initializer:
 def conv(
     x: keras.KerasTensor,
     filters: int,
-    kernel_size: int,
+    kernel_size: int | tuple[int, int],
     *,
     strides: int = 1,
+    padding: Literal["same", "valid"] = "same",
     dilation_rate: int = 1,
     groups: int = 1,
     use_bias: bool = False,
@@ -40,18 +42,21 @@ def conv(
         filters: Number of output channels.
         kernel_size: Odd height and width of the kernel.
         strides: Step in both directions.
+        padding: "same" for the symmetric padding, "valid" for none.
         dilation_rate: Spacing of the kernel's taps.
         groups: Number of groups that the channels are split into.
         use_bias: Whether a bias is added.
         name: Name of the layer; the padding layer is called `<name>_pad`.
 
     Returns:
-        Feature map (batch, ceil(height / strides), ceil(width / strides), filters).
+        Feature map (batch, ceil(height / strides), ceil(width / strides), filters) with the padding.
     """
-    margin = dilation_rate * (kernel_size - 1) // 2
-    padding = "same" if strides == 1 else "valid"
-    if margin and strides > 1:
-        x = layers.ZeroPadding2D(margin, data_format="channels_last", name=f"{name}_pad")(x)
+    height, width = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+    if padding == "same" and strides > 1:
+        margins = dilation_rate * (height - 1) // 2, dilation_rate * (width - 1) // 2
+        if any(margins):
+            x = layers.ZeroPadding2D(margins, data_format="channels_last", name=f"{name}_pad")(x)
+        padding = "valid"
     return layers.Conv2D(
         filters,
         kernel_size,

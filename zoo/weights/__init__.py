@@ -1,5 +1,20 @@
-"""Weights on disk: safetensors with a manifest, written whole, verified on every load."""
+"""Weights on disk: safetensors with a manifest, written whole, verified on every load; and what belongs to weights."""
 
+from zoo.weights.adapt import first_convolution, input_channels
+from zoo.weights.imagenet import decode_predictions, imagenet_classes
+from zoo.weights.preprocessing import Preprocessing, PreprocessingLayer, preprocessor
 from zoo.weights.store import Stored, load, open_weights, save
 
-__all__ = ["Stored", "load", "open_weights", "save"]
+__all__ = [
+    "Preprocessing",
+    "PreprocessingLayer",
+    "Stored",
+    "decode_predictions",
+    "first_convolution",
+    "imagenet_classes",
+    "input_channels",
+    "load",
+    "open_weights",
+    "preprocessor",
+    "save",
+]

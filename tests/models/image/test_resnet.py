@@ -34,13 +34,48 @@ def test_projections_stand_where_the_shape_changes_and_nowhere_else(name, blocks
 
 @pytest.mark.parametrize(
     ("name", "depth"),
-    [(name, int(re.search(r"\d+", name)[0])) for name in zoo.list_models(family="resnet")
-     if name not in ("resnet1001_v2", "resnet1202")],
+    [(name, int(re.search(r"\d+", name)[0])) for name in [*zoo.list_models("resn*"), "wide_resnet50_2"]
+     if zoo.model_card(name).num_params < 30e6 and name not in ("resnet1001_v2", "resnet1202")],
 )  # fmt: skip
 def test_depth_in_the_name_counts_convolutions_and_the_dense_layer(name, depth):
     model = zoo.create_model(name, include_top=False)
     weighted = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     assert len(weighted) - len(projections(model)) + 1 == depth
+
+
+@pytest.mark.parametrize(("name", "depth", "width"), [("wide_resnet16_8", 16, 8), ("wide_resnet40_2", 40, 2)])
+def test_depth_of_wide_networks_for_cifar_counts_convolutions_with_projections(name, depth, width):
+    model = zoo.create_model(name, block_dropout=0.3)
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert len(convolutions) == depth
+    assert [model.get_layer(f"stage{stage}_block1_conv1").filters for stage in (1, 2, 3)] == [
+        16 * width, 32 * width, 64 * width,
+    ]  # fmt: skip
+    # Figure 1d: dropout between the two convolutions of a block, behind the ReLU.
+    dropouts = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    assert len(dropouts) == (depth - 4) // 2
+    for layer in dropouts:
+        name = layer.name.removesuffix("_dropout")
+        assert layer.rate == 0.3
+        assert layer.input is model.get_layer(f"{name}_relu2").output
+        assert model.get_layer(f"{name}_conv2").input is layer.output
+
+
+@pytest.mark.parametrize(("name", "cardinality", "width"), [("resnext29_8x64d", 8, 64), ("resnext50_32x4d", 32, 4)])
+def test_cardinality_and_width_are_those_of_the_name(name, cardinality, width):
+    model = zoo.create_model(name, include_top=False)
+    layer = model.get_layer("stage1_block1_conv2")
+    assert (layer.groups, layer.filters) == (cardinality, cardinality * width)
+    assert model.get_layer("stage1_block1_conv3").filters == 256
+
+
+@pytest.mark.parametrize(
+    ("depth", "width", "millions"),
+    [(40, 1, 0.6), (40, 2, 2.2), (40, 4, 8.9), (40, 8, 35.7), (28, 10, 36.5), (28, 12, 52.5), (22, 8, 17.2),
+     (22, 10, 26.8), (16, 8, 11.0), (16, 10, 17.1)],
+)  # fmt: skip
+def test_wide_networks_have_the_parameters_of_table_4(depth, width, millions):
+    assert round(zoo.model_card(f"wide_resnet{depth}_{width}").num_params / 1e6, 1) == millions
 
 
 def test_published_weights_stride_in_the_3x3_and_the_paper_in_the_1x1():
@@ -58,7 +93,8 @@ def test_published_weights_stride_in_the_3x3_and_the_paper_in_the_1x1():
 @pytest.mark.parametrize(
     ("name", "millions"),
     [("resnet20", 0.27), ("resnet32", 0.46), ("resnet44", 0.66), ("resnet56", 0.85), ("resnet110", 1.7),
-     ("resnet1202", 19.4), ("resnet164_v2", 1.7)],
+     ("resnet1202", 19.4), ("resnet164_v2", 1.7), ("resnet110_v2", 1.7),
+     ("resnet164", 1.7), ("resnext29_8x64d", 34.4)],
 )  # fmt: skip
 def test_cifar_networks_have_the_parameters_of_the_papers_tables(name, millions):
     digits = 2 if millions < 1 else 1

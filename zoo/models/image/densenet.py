@@ -17,7 +17,7 @@ from typing import Literal
 import keras
 from keras import layers
 
-from zoo.layers import batch_norm, conv, endpoint, pooled_head, relu
+from zoo.layers import average_pool, batch_norm, conv, dilated_strides, endpoint, pooled_head, relu
 from zoo.registry import Card, Paper, Result, register
 
 # The values of the published weights; 0.9 is what PyTorch calls 0.1.
@@ -38,6 +38,7 @@ def densenet(
     growth_rate: int = 32,
     compression: float = 0.5,
     stem: Stem = "imagenet",
+    output_stride: int | None = None,
     drop_rate: float = 0.0,
 ) -> keras.KerasTensor:
     """Dense blocks, in which each layer sees the feature maps of all layers before it, with transitions between them.
@@ -50,6 +51,7 @@ def densenet(
         growth_rate: Number of feature maps that each layer adds, k in the paper.
         compression: Fraction of the feature maps that a transition keeps, theta in the paper; above 0, at most 1.
         stem: "imagenet" for 7x7 with stride 2 and max-pooling, "cifar" for 3x3 without a stride: small pictures.
+        output_stride: Stride of the last feature map; late strides are replaced by dilation. None: the network's own.
         drop_rate: Dropout behind every convolution but the first, 0 to 1; the paper has 0.2 where it trains on CIFAR
             without augmentation.
 
@@ -57,21 +59,24 @@ def densenet(
         Feature map (batch, height / stride, width / stride, channels), after the last batch norm and ReLU.
 
     Raises:
-        ValueError: `compression` is out of its range.
+        ValueError: `compression` is out of its range, or `output_stride` is none of the network's own strides.
     """
     if not 0 < compression <= 1:
         raise ValueError(f"compression must be above 0 and at most 1. Received: compression={compression!r}")
     x, stride = _stem(x, stem_filters, stem)
+    plan = iter(dilated_strides([2] * (len(blocks) - 1), stem_stride=stride, output_stride=output_stride))
+    dilation = 1
     for stage, num_layers in enumerate(blocks, 1):
         if stage > 1:
+            step, next_dilation, next_stride = next(plan)
             filters = math.floor(compression * x.shape[-1])
             x = _bn_relu_conv(x, filters, 1, drop_rate, name=f"transition{stage - 1}")
-            x = endpoint(x, f"stride{stride}")
-            x = layers.AveragePooling2D(2, data_format="channels_last", name=f"transition{stage - 1}_pool")(x)
-            stride *= 2
+            x = endpoint(x, f"stride{stride}") if step > 1 else x
+            x = average_pool(x, 2, strides=step, dilation_rate=dilation, name=f"transition{stage - 1}_pool")
+            stride, dilation = next_stride, next_dilation
         for index in range(1, num_layers + 1):
             name = f"stage{stage}_layer{index}"
-            x = layers.Concatenate(name=f"{name}_concat")([x, block(x, growth_rate, drop_rate, name=name)])
+            x = layers.Concatenate(name=f"{name}_concat")([x, block(x, growth_rate, dilation, drop_rate, name=name)])
     x = _bn_relu(x, "final_bn", "final_relu")
     return endpoint(x, f"stride{stride}")
 
@@ -87,21 +92,21 @@ def _stem(x, filters, stem):
     return layers.MaxPooling2D(3, strides=2, data_format="channels_last", name="stem_pool")(x), 4
 
 
-def _basic(x, growth_rate, drop_rate, *, name):
+def _basic(x, growth_rate, dilation, drop_rate, *, name):
     """One 3x3 convolution."""
-    return _bn_relu_conv(x, growth_rate, 3, drop_rate, name=name)
+    return _bn_relu_conv(x, growth_rate, 3, drop_rate, dilation=dilation, name=name)
 
 
-def _bottleneck(x, growth_rate, drop_rate, *, name):
+def _bottleneck(x, growth_rate, dilation, drop_rate, *, name):
     """1x1 to four times the growth rate, then 3x3."""
     x = _bn_relu_conv(x, BOTTLENECK_WIDTH * growth_rate, 1, drop_rate, name=name, suffix="1")
-    return _bn_relu_conv(x, growth_rate, 3, drop_rate, name=name, suffix="2")
+    return _bn_relu_conv(x, growth_rate, 3, drop_rate, dilation=dilation, name=name, suffix="2")
 
 
-def _bn_relu_conv(x, filters, kernel_size, drop_rate, *, name, suffix=""):
+def _bn_relu_conv(x, filters, kernel_size, drop_rate, *, dilation=1, name, suffix=""):
     """The composite function of section 3."""
     x = _bn_relu(x, f"{name}_bn{suffix}", f"{name}_relu{suffix}")
-    x = conv(x, filters, kernel_size, name=f"{name}_conv{suffix}")
+    x = conv(x, filters, kernel_size, dilation_rate=dilation, name=f"{name}_conv{suffix}")
     return layers.Dropout(drop_rate, name=f"{name}_dropout{suffix}")(x) if drop_rate else x
 
 
@@ -141,6 +146,7 @@ _ROWS = {
     ),
     "densenet40_k12": (_basic, (12,) * 3, 12, 16, 1_019_722, 18_096, 264_812_928, _cifar10(94.76)),
     "densenet100_k12": (_basic, (32,) * 3, 12, 16, 6_979_642, 117_216, 1_769_516_448, _cifar10(95.90)),
+    "densenet100_k24": (_basic, (32,) * 3, 24, 16, 27_249_082, 231_264, 6_889_347_744, _cifar10(96.26)),
     "densenet_bc100_k12": (_bottleneck, (16,) * 3, 12, 24, 769_162, 23_988, 287_929_692, _cifar10(95.49)),
     "densenet_bc190_k40": (_bottleneck, (31,) * 3, 40, 80, 25_624_430, 256_960, 9_301_945_740, _cifar10(96.54)),
     "densenet_bc250_k24": (_bottleneck, (41,) * 3, 24, 48, 15_324_406, 257_976, 5_418_785_724, _cifar10(96.38)),

@@ -19,10 +19,13 @@ from keras import layers
 
 from zoo.layers import (
     LocalResponseNormalization,
+    adaptive_average_pool,
     batch_norm,
     conv,
+    dilated_strides,
     endpoint,
     full_precision,
+    max_pool,
     pooled_head,
     relu,
 )
@@ -58,6 +61,7 @@ def googlenet(
     variant: Variant = "published",
     stem: Stem = "imagenet",
     aux: bool = False,
+    output_stride: int | None = None,
 ) -> keras.KerasTensor | dict[str, keras.KerasTensor]:
     """Three convolutions, then nine inception modules.
 
@@ -69,62 +73,64 @@ def googlenet(
             a stride and without these: small pictures.
         aux: Whether the two auxiliary classifiers are built; the model's output is then a dict of `predictions`,
             `aux1` and `aux2`.
+        output_stride: Stride of the last feature map; late strides are replaced by dilation. None: the network's own.
 
     Returns:
         Feature map (batch, height / stride, width / stride, 1024); with `aux` a dict of it and of the feature maps
         that the auxiliary classifiers start from.
+
+    Raises:
+        ValueError: `output_stride` is none of the network's own strides.
     """
     is_paper = variant == "paper"
     stride = 2 if stem == "imagenet" else 1
     x = _conv(x, 64, 7 if stem == "imagenet" else 3, variant, strides=stride, name="conv1")
     x = endpoint(x, "stem")
     if stem == "imagenet":
-        x, stride = _pool(x, name="pool1"), 4
+        x, stride = max_pool(x, 3, strides=2, padding="ceil", name="pool1"), 4
     x = LocalResponseNormalization(**NORMALISATION, name="norm1")(x) if is_paper else x
     x = _conv(x, 64, 1, variant, name="conv2")
     x = _conv(x, 192, 3, variant, name="conv3")
     x = LocalResponseNormalization(**NORMALISATION, name="norm2")(x) if is_paper else x
     if stem == "imagenet":
         x = endpoint(x, f"stride{stride}")
-        x, stride = _pool(x, name="pool2"), 8
-    branches = {}
+        x, stride = max_pool(x, 3, strides=2, padding="ceil", name="pool2"), 8
+    plan = iter(dilated_strides([2, 2], stem_stride=stride, output_stride=output_stride))
+    dilation, branches = 1, {}
     for name, filters in MODULES.items():
         if name in ("4a", "5a"):
-            x = endpoint(x, f"stride{stride}")
-            x = _pool(x, 2 if name == "5a" and not is_paper else 3, name=f"pool{int(name[0]) - 1}")
-            stride *= 2
-        x = _inception(x, filters, variant, name=f"inception{name}")
+            step, next_dilation, next_stride = next(plan)
+            x = endpoint(x, f"stride{stride}") if step > 1 else x
+            pool_size = 2 if name == "5a" and not is_paper else 3
+            pool = f"pool{int(name[0]) - 1}"
+            x = max_pool(x, pool_size, strides=step, padding="ceil", dilation_rate=dilation, name=pool)
+            stride, dilation = next_stride, next_dilation
+        x = _inception(x, filters, variant, dilation, name=f"inception{name}")
         if name in AUXILIARY:
             branches[AUXILIARY[name]] = x
     x = endpoint(x, f"stride{stride}")
     return {"features": x, **branches} if aux else x
 
 
-def _inception(x, filters, variant, *, name):
+def _inception(x, filters, variant, dilation, *, name):
     """Figure 2b: four branches, concatenated in the order of the table."""
     direct, reduce_3x3, filters_3x3, reduce_5x5, filters_5x5, projection = filters
     branch1 = _conv(x, direct, 1, variant, name=f"{name}_1x1")
     branch2 = _conv(x, reduce_3x3, 1, variant, name=f"{name}_3x3_reduce")
-    branch2 = _conv(branch2, filters_3x3, 3, variant, name=f"{name}_3x3")
+    branch2 = _conv(branch2, filters_3x3, 3, variant, dilation=dilation, name=f"{name}_3x3")
     branch3 = _conv(x, reduce_5x5, 1, variant, name=f"{name}_5x5_reduce")
-    branch3 = _conv(branch3, filters_5x5, 5 if variant == "paper" else 3, variant, name=f"{name}_5x5")
-    branch4 = layers.MaxPooling2D(3, 1, padding="same", data_format="channels_last", name=f"{name}_pool")(x)
+    branch3 = _conv(
+        branch3, filters_5x5, 5 if variant == "paper" else 3, variant, dilation=dilation, name=f"{name}_5x5"
+    )
+    branch4 = max_pool(x, 3, padding="same", dilation_rate=dilation, name=f"{name}_pool")
     branch4 = _conv(branch4, projection, 1, variant, name=f"{name}_pool_proj")
     return layers.Concatenate(name=f"{name}_concat")([branch1, branch2, branch3, branch4])
 
 
-def _pool(x, pool_size=3, *, name):
-    """Max-pooling with stride 2 whose last window may reach over the border ("ceil mode")."""
-    if pool_size == 3:
-        # What is pooled is not negative: a zero at the border changes nothing.
-        x = layers.ZeroPadding2D(((0, 1), (0, 1)), data_format="channels_last", name=f"{name}_pad")(x)
-    padding = "valid" if pool_size == 3 else "same"
-    return layers.MaxPooling2D(pool_size, 2, padding=padding, data_format="channels_last", name=name)(x)
-
-
-def _conv(x, filters, kernel_size, variant, *, strides=1, name):
+def _conv(x, filters, kernel_size, variant, *, strides=1, dilation=1, name):
     """A convolution with ReLU, and with batch norm between them or with a bias."""
-    x = conv(x, filters, kernel_size, strides=strides, use_bias=variant == "paper", name=f"{name}_conv")
+    options = {"strides": strides, "dilation_rate": dilation, "use_bias": variant == "paper"}
+    x = conv(x, filters, kernel_size, name=f"{name}_conv", **options)
     if variant == "published":
         x = batch_norm(x, epsilon=EPSILON, momentum=MOMENTUM, name=f"{name}_bn")
     return relu(x, name=f"{name}_relu")
@@ -169,7 +175,7 @@ def _auxiliary(x, classes, variant, dropout, *, name):
     if variant == "paper":
         x = layers.AveragePooling2D(5, 3, data_format="channels_last", name=f"{name}_pool")(x)
     else:
-        x = layers.AdaptiveAveragePooling2D(4, data_format="channels_last", name=f"{name}_pool")(x)
+        x = adaptive_average_pool(x, 4, name=f"{name}_pool")
     x = _conv(x, 128, 1, variant, name=name)
     x = layers.Flatten(data_format="channels_last", name=f"{name}_flatten")(x)
     x = layers.Dense(1024, activation="relu", name=f"{name}_hidden")(x)

@@ -75,6 +75,7 @@ def mobilenet_v3(
     block: Block,
     blocks: tuple[tuple[Any, ...], ...],
     activation: str,
+    alpha: float = 1.0,
     stem: Stem = "imagenet",
     output_stride: int | None = None,
     drop_path: float = 0.0,
@@ -86,6 +87,7 @@ def mobilenet_v3(
         block: `_searched` or `_minimal`.
         blocks: Rows of the paper's table.
         activation: Name of the activation of the first and last convolution.
+        alpha: Width multiplier: factor on the number of filters of each block, rounded to a multiple of 8.
         stem: "imagenet" halves the resolution in the first convolution and in the first block that does, "cifar" in
             neither: small pictures.
         output_stride: Stride of the last feature map; late strides are replaced by dilation. None: the network's own.
@@ -103,13 +105,20 @@ def mobilenet_v3(
     x = conv(x, STEM_FILTERS, 3, strides=stem_stride, name="stem_conv")
     x = endpoint(_bn_act(x, activation, "stem"), "stem")
     plan = dilated_strides(strides, stem_stride=stem_stride, output_stride=output_stride)
-    stride, dilation = stem_stride, 1
-    for index, ((*row, own), (step, next_dilation, next_stride)) in enumerate(zip(blocks, plan, strict=True), 1):
+    stride, dilation, own_width = stem_stride, 1, STEM_FILTERS
+    for index, (row, (step, next_dilation, next_stride)) in enumerate(zip(blocks, plan, strict=True), 1):
+        kernel_size, expanded, filters, squeezes, block_activation, own = row
         if step > 1:
             x = endpoint(x, f"stride{stride}")
+        # The factor by which a block expands is that of the table, whatever the width.
+        expanded, own_width = rounded_width(x.shape[-1] * expanded / own_width), filters
         x = block(
             x,
-            *row,
+            kernel_size,
+            expanded,
+            rounded_width(alpha * filters),
+            squeezes,
+            block_activation,
             strides=step,
             dilation_rate=dilation,
             is_strided=own > 1,
@@ -172,24 +181,33 @@ def mobilenet_v3_head(
 _PAPER = Paper(title="Searching for MobileNetV3", year=2019, url="https://arxiv.org/abs/1905.02244")
 _TORCHVISION, _TIMM = "torchvision 0.28, IMAGENET1K_V1", "timm 1.0, results-imagenet.csv"
 
-# name: block, blocks, hidden units, activation, parameters, batch-norm statistics, MACs, top-1, top-5 and their source
+# name: block, blocks, width, hidden units, activation, parameters, batch-norm statistics, MACs, top-1, top-5, source
 _ROWS = {
     "mobilenet_v3_large": (
-        _searched, LARGE, 1280, HARD_SWISH, 5_483_032, 24_400, 216_589_760, 74.042, 91.34, _TORCHVISION,
+        _searched, LARGE, 1.0, 1280, HARD_SWISH, 5_483_032, 24_400, 216_589_760, 74.042, 91.34, _TORCHVISION,
     ),
     "mobilenet_v3_small": (
-        _searched, SMALL, 1024, HARD_SWISH, 2_542_856, 12_112, 56_510_400, 67.668, 87.402, _TORCHVISION,
+        _searched, SMALL, 1.0, 1024, HARD_SWISH, 2_542_856, 12_112, 56_510_400, 67.668, 87.402, _TORCHVISION,
+    ),
+    "mobilenet_v3_large_075": (
+        _searched, LARGE, 0.75, 1280, HARD_SWISH, 3_993_528, 19_088, 154_560_624, 73.442, 91.332, _TIMM,
+    ),
+    "mobilenet_v3_small_075": (
+        _searched, SMALL, 0.75, 1024, HARD_SWISH, 2_041_872, 9_680, 43_399_344, 65.706, 86.130, _TIMM,
+    ),
+    "mobilenet_v3_small_050": (
+        _searched, SMALL, 0.5, 1024, HARD_SWISH, 1_593_224, 6_496, 24_188_688, 57.918, 80.144, _TIMM,
     ),
     "mobilenet_v3_large_minimal": (
-        _minimal, LARGE, 1280, "relu", 3_924_288, 24_400, 209_136_704, 72.270, 90.664, _TIMM,
+        _minimal, LARGE, 1.0, 1280, "relu", 3_924_288, 24_400, 209_136_704, 72.270, 90.664, _TIMM,
     ),
     "mobilenet_v3_small_minimal": (
-        _minimal, SMALL, 1024, "relu", 2_044_736, 12_112, 52_288_448, 62.892, 84.270, _TIMM,
+        _minimal, SMALL, 1.0, 1024, "relu", 2_044_736, 12_112, 52_288_448, 62.892, 84.270, _TIMM,
     ),
 }  # fmt: skip
 
 for _name, (
-    _block, _blocks, _hidden, _activation, _params, _state, _macs, _top1, _top5, _source,
+    _block, _blocks, _alpha, _hidden, _activation, _params, _state, _macs, _top1, _top5, _source,
 ) in _ROWS.items():  # fmt: skip
     register(
         Card(
@@ -197,6 +215,7 @@ for _name, (
             family="mobilenet_v3",
             modality="image",
             summary=f"MobileNet v3, the {'large' if _blocks is LARGE else 'small'} one"
+            + (f", of width {_alpha:g}" if _alpha != 1 else "")
             + (", without squeeze and excitation, hard swish and 5x5 kernels" if _block is _minimal else ""),
             paper=_PAPER,
             input_shape=(224, 224, 3),
@@ -221,6 +240,7 @@ for _name, (
         mobilenet_v3_head,
         block=_block,
         blocks=_blocks,
+        alpha=_alpha,
         hidden_units=_hidden,
         activation=_activation,
     )

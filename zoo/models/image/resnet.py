@@ -1,9 +1,7 @@
-"""Residual networks, original and with pre-activation, for ImageNet and for CIFAR.
+"""Residual networks, for ImageNet and for CIFAR.
 
 - He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", 2015, https://arxiv.org/abs/1512.03385: table 1
   (ImageNet) and section 4.2 (CIFAR-10).
-- He, Zhang, Ren, Sun, "Identity Mappings in Deep Residual Networks", 2016, https://arxiv.org/abs/1603.05027: figure 1b
-  and the appendix ("v2", pre-activation).
 - Xie, Girshick, Dollar, Tu, He, "Aggregated Residual Transformations for Deep Neural Networks", 2016,
   https://arxiv.org/abs/1611.05431: table 1 (ResNeXt).
 - Zagoruyko, Komodakis, "Wide Residual Networks", 2016, https://arxiv.org/abs/1605.07146: table 8 (WRN-50-2).
@@ -13,7 +11,6 @@ Input: colour pictures, 224x224 for ImageNet and 32x32 for CIFAR.
 Differences from the papers:
 - Where a bottleneck halves the resolution, its 3x3 convolution strides, as in the networks that published weights
   belong to; under `variant="paper"` the 1x1 before it does. Parameters are the same, the cost is not.
-- 18 and 34 layers with pre-activation are not in the paper; their first shortcut starts from the input itself.
 - Dense layers start from Glorot's uniform distribution; the papers do not say.
 """
 
@@ -24,7 +21,7 @@ from typing import Literal
 import keras
 from keras import layers
 
-from zoo.layers import batch_norm, conv, dilated_strides, endpoint, pooled_head, relu, stochastic_depth
+from zoo.layers import batch_norm, conv, endpoint, pooled_head, relu, residual_stages, stem_conv, stochastic_depth
 from zoo.registry import Card, Paper, Result, register
 
 # The values of the published weights; 0.9 is what PyTorch calls 0.1.
@@ -69,7 +66,7 @@ def resnet(
     Returns:
         Feature map (batch, height / stride, width / stride, filters[-1]).
     """
-    x, stride = _stem_conv(x, stem_filters, stem)
+    x, stride = stem_conv(x, stem_filters, stem)
     x = _bn_relu(x, "stem_bn", "stem_relu")
     x = endpoint(x, "stem")
     if stem == "imagenet":
@@ -77,8 +74,17 @@ def resnet(
         x = layers.ZeroPadding2D(1, data_format="channels_last", name="stem_pool_pad")(x)
         x = layers.MaxPooling2D(3, strides=2, data_format="channels_last", name="stem_pool")(x)
         stride *= 2
-    options = {"shortcut": shortcut, "variant": variant}
-    x, stride = _stages(x, block, blocks, filters, stride, output_stride, drop_path, options)
+    x, stride = residual_stages(
+        x,
+        block,
+        blocks=blocks,
+        filters=filters,
+        stem_stride=stride,
+        output_stride=output_stride,
+        drop_path=drop_path,
+        shortcut=shortcut,
+        variant=variant,
+    )
     return endpoint(x, f"stride{stride}")
 
 
@@ -111,7 +117,7 @@ def _bottleneck(x, filters, *, strides, dilations, drop_rate, shortcut, variant,
 def _add_relu(x, y, filters, strides, drop_rate, shortcut, name):
     if shortcut == "zero_padding":
         x = _zero_padded(x, filters, strides, name)
-    elif _changes_shape(x, filters, strides):
+    elif strides > 1 or x.shape[-1] != filters:
         x = conv(x, filters, 1, strides=strides, name=f"{name}_shortcut_conv")
         x = batch_norm(x, epsilon=EPSILON, momentum=MOMENTUM, name=f"{name}_shortcut_bn")
     y = stochastic_depth(y, drop_rate, name=f"{name}_drop_path")
@@ -129,120 +135,11 @@ def _zero_padded(x, filters, strides, name):
     return x
 
 
-def resnet_v2(
-    x: keras.KerasTensor,
-    *,
-    block: Block,
-    blocks: tuple[int, ...],
-    filters: tuple[int, ...],
-    stem_filters: int,
-    stem: Stem = "imagenet",
-    variant: Variant = "published",
-    output_stride: int | None = None,
-    drop_path: float = 0.0,
-) -> keras.KerasTensor:
-    """The residual network of 2016: batch norm and ReLU come before each convolution, the shortcut stays untouched.
-
-    Args:
-        x: Pictures (batch, height, width, channels).
-        block: `_preact_basic` or `_preact_bottleneck`.
-        blocks: Number of blocks of each stage.
-        filters: Number of output channels of each stage.
-        stem_filters: Number of filters of the first convolution.
-        stem: "imagenet" for 7x7 with stride 2 and max-pooling, "cifar" for 3x3 without a stride: small pictures.
-        variant: "published" strides in a bottleneck's 3x3 convolution as published weights do, "paper" in the 1x1
-            before it.
-        output_stride: Stride of the last feature map; late strides are replaced by dilation. None: the network's own.
-        drop_path: Stochastic depth: the rate at which the last block is dropped in training; it rises linearly from
-            block to block. 0 to 1.
-
-    Returns:
-        Feature map (batch, height / stride, width / stride, filters[-1]), after the last batch norm and ReLU.
-    """
-    x, stride = _stem_conv(x, stem_filters, stem)
-    x = endpoint(x, "stem")
-    if stem == "imagenet":
-        # What is pooled may be negative, so the border must not be zero. Without a stride "same" pads by minus
-        # infinity on all sides alike; taking every second maximum then is the pooling of the published weights.
-        x = layers.MaxPooling2D(3, 1, padding="same", data_format="channels_last", name="stem_pool")(x)
-        x = layers.MaxPooling2D(1, 2, data_format="channels_last", name="stem_pool_stride")(x)
-        stride *= 2
-    x, stride = _stages(x, block, blocks, filters, stride, output_stride, drop_path, {"variant": variant})
-    x = _bn_relu(x, "final_bn", "final_relu")
-    return endpoint(x, f"stride{stride}")
-
-
-def _preact_basic(x, filters, *, strides, dilations, drop_rate, variant, name):
-    """3x3, 3x3 with pre-activation; `variant` makes no difference here."""
-    preact = _bn_relu(x, f"{name}_bn1", f"{name}_relu1")
-    y = conv(preact, filters, 3, strides=strides, dilation_rate=dilations[0], name=f"{name}_conv1")
-    y = _bn_relu(y, f"{name}_bn2", f"{name}_relu2")
-    y = conv(y, filters, 3, dilation_rate=dilations[1], name=f"{name}_conv2")
-    return _add(x, preact, y, filters, strides, drop_rate, name)
-
-
-def _preact_bottleneck(x, filters, *, strides, dilations, drop_rate, variant, name):
-    """1x1 to a quarter of the channels, 3x3, 1x1 back, with pre-activation."""
-    first, second = (strides, 1) if variant == "paper" else (1, strides)
-    preact = _bn_relu(x, f"{name}_bn1", f"{name}_relu1")
-    y = conv(preact, filters // 4, 1, strides=first, name=f"{name}_conv1")
-    y = _bn_relu(y, f"{name}_bn2", f"{name}_relu2")
-    y = conv(y, filters // 4, 3, strides=second, dilation_rate=dilations[0], name=f"{name}_conv2")
-    y = _bn_relu(y, f"{name}_bn3", f"{name}_relu3")
-    y = conv(y, filters, 1, name=f"{name}_conv3")
-    return _add(x, preact, y, filters, strides, drop_rate, name)
-
-
-def _add(x, preact, y, filters, strides, drop_rate, name):
-    """A projection starts from the activated input (appendix of the paper), the identity from the input itself."""
-    if _changes_shape(x, filters, strides):
-        x = conv(preact, filters, 1, strides=strides, name=f"{name}_shortcut_conv")
-    y = stochastic_depth(y, drop_rate, name=f"{name}_drop_path")
-    return layers.Add(name=f"{name}_add")([x, y])
-
-
-def _stem_conv(x, filters, stem):
-    """The first convolution and the stride of what it gives."""
-    if stem == "imagenet":
-        return conv(x, filters, 7, strides=2, name="stem_conv"), 2
-    return conv(x, filters, 3, name="stem_conv"), 1
-
-
-def _stages(x, block, blocks, filters, stem_stride, output_stride, drop_path, options):
-    """All blocks of all stages, and the stride of what they give. Every stage but the first halves the resolution."""
-    stage_strides = [1] + [2] * (len(blocks) - 1)
-    plan = dilated_strides(stage_strides, stem_stride=stem_stride, output_stride=output_stride)
-    drop_rates = iter([drop_path * (index + 1) / sum(blocks) for index in range(sum(blocks))])
-    dilation = 1
-    for stage, (num_blocks, width, (strides, next_dilation, stride)) in enumerate(
-        zip(blocks, filters, plan, strict=True), 1
-    ):
-        if strides > 1:
-            x = endpoint(x, f"stride{stride // strides}")
-        for index in range(num_blocks):
-            x = block(
-                x,
-                width,
-                strides=strides if index == 0 else 1,
-                dilations=(dilation, next_dilation),
-                drop_rate=next(drop_rates),
-                name=f"stage{stage}_block{index + 1}",
-                **options,
-            )
-            dilation = next_dilation
-    return x, stride
-
-
 def _bn_relu(x, bn_name, relu_name):
     return relu(batch_norm(x, epsilon=EPSILON, momentum=MOMENTUM, name=bn_name), name=relu_name)
 
 
-def _changes_shape(x, filters, strides):
-    return strides > 1 or x.shape[-1] != filters
-
-
 _DEEP = Paper(title="Deep Residual Learning for Image Recognition", year=2015, url="https://arxiv.org/abs/1512.03385")
-_PRE = Paper(title="Identity Mappings in Deep Residual Networks", year=2016, url="https://arxiv.org/abs/1603.05027")
 _NEXT = Paper(
     title="Aggregated Residual Transformations for Deep Neural Networks",
     year=2016,
@@ -266,6 +163,8 @@ def _cifar10(top1: float, table: int) -> Result:
 
 
 _32x4, _32x8 = partial(_bottleneck, groups=32, group_width=4), partial(_bottleneck, groups=32, group_width=8)
+_64x4, _8x64 = partial(_bottleneck, groups=64, group_width=4), partial(_bottleneck, groups=8, group_width=64)
+_16x64 = partial(_bottleneck, groups=16, group_width=64)
 _twice = partial(_bottleneck, group_width=128)
 
 # Table 1 of 2015 and what followed from it; for CIFAR section 4.2 of 2015 and table 4 of 2016.
@@ -273,39 +172,38 @@ _twice = partial(_bottleneck, group_width=128)
 _ROWS = {
     "resnet18": (_DEEP, _basic, (2, 2, 2, 2), 11_689_512, 9_600, 1_814_073_344, _imagenet(69.758, 89.078)),
     "resnet34": (_DEEP, _basic, (3, 4, 6, 3), 21_797_672, 17_024, 3_663_761_408, _imagenet(73.314, 91.42)),
+    "resnet10": (_DEEP, _basic, (1, 1, 1, 1), 5_418_792, 5_760, 889_229_312, None),
+    "resnet14": (_DEEP, _bottleneck, (1, 1, 1, 1), 10_064_936, 19_328, 1_468_792_832, None),
     "resnet26": (_DEEP, _bottleneck, (2, 2, 2, 2), 15_995_176, 30_848, 2_342_256_640, _timm(75.298, 92.578)),
     "resnet50": (_DEEP, _bottleneck, (3, 4, 6, 3), 25_557_032, 53_120, 4_089_184_256, _imagenet(76.13, 92.862)),
     "resnet101": (_DEEP, _bottleneck, (3, 4, 23, 3), 44_549_160, 105_344, 7_801_405_440, _imagenet(77.374, 93.546)),
     "resnet152": (_DEEP, _bottleneck, (3, 8, 36, 3), 60_192_808, 151_424, 11_513_626_624, _imagenet(78.312, 94.046)),
     "resnext50_32x4d": (_NEXT, _32x4, (3, 4, 6, 3), 25_028_904, 68_224, 4_230_479_872, _imagenet(77.618, 93.698)),
     "resnext101_32x8d": (_NEXT, _32x8, (3, 4, 23, 3), 88_791_336, 202_880, 16_414_015_488, _imagenet(79.312, 94.526)),
+    "resnext101_32x4d": (
+        _NEXT, _32x4, (3, 4, 23, 3), 44_177_704, 137_856, 7_969_996_800, _imagenet(78.8, 94.4, "table 4"),
+    ),
+    "resnext101_64x4d": (_NEXT, _64x4, (3, 4, 23, 3), 83_455_272, 202_880, 15_460_270_080, _imagenet(83.246, 96.454)),
     "wide_resnet50_2": (_WIDE, _twice, (3, 4, 6, 3), 68_883_240, 68_224, 11_398_021_120, _imagenet(78.468, 94.086)),
     "wide_resnet101_2": (_WIDE, _twice, (3, 4, 23, 3), 126_886_696, 137_856, 22_753_050_624, _imagenet(78.848, 94.284)),
-    "resnet18_v2": (_PRE, _preact_basic, (2, 2, 2, 2), 11_687_720, 7_808, 1_814_073_344, _timm(73.572, 91.356)),
-    "resnet34_v2": (_PRE, _preact_basic, (3, 4, 6, 3), 21_795_880, 15_232, 3_663_761_408, _timm(77.626, 93.518)),
-    "resnet50_v2": (_PRE, _preact_bottleneck, (3, 4, 6, 3), 25_549_352, 45_440, 4_089_184_256, _timm(80.410, 95.082)),
-    "resnet101_v2": (_PRE, _preact_bottleneck, (3, 4, 23, 3), 44_541_480, 97_664, 7_801_405_440, _timm(82.042, 95.866)),
-    "resnet152_v2": (_PRE, _preact_bottleneck, (3, 8, 36, 3), 60_185_128, 143_744, 11_513_626_624, None),
     "resnet20": (_DEEP, _basic, (3,) * 3, 269_722, 1_376, 40_551_040, _cifar10(91.25, 6)),
     "resnet32": (_DEEP, _basic, (5,) * 3, 464_154, 2_272, 68_862_592, _cifar10(92.49, 6)),
     "resnet44": (_DEEP, _basic, (7,) * 3, 658_586, 3_168, 97_174_144, _cifar10(92.83, 6)),
     "resnet56": (_DEEP, _basic, (9,) * 3, 853_018, 4_064, 125_485_696, _cifar10(93.03, 6)),
     "resnet110": (_DEEP, _basic, (18,) * 3, 1_727_962, 8_096, 252_887_680, _cifar10(93.57, 6)),
+    "resnet164": (_DEEP, _bottleneck, (18,) * 3, 1_704_154, 25_120, 247_646_720, _cifar10(94.07, 4)),
     "resnet1202": (_DEEP, _basic, (200,) * 3, 19_421_274, 89_632, 2_829_238_912, _cifar10(92.07, 6)),
-    "resnet164_v2": (_PRE, _preact_bottleneck, (18,) * 3, 1_703_258, 24_224, 247_646_720, _cifar10(94.54, 4)),
-    "resnet1001_v2": (_PRE, _preact_bottleneck, (111,) * 3, 10_327_706, 149_216, 1_490_995_712, _cifar10(95.08, 4)),
+    "resnext29_8x64d": (_NEXT, _8x64, (3,) * 3, 34_426_698, 57_472, 5_387_266_048, _cifar10(96.35, 7)),
+    "resnext29_16x64d": (_NEXT, _16x64, (3,) * 3, 68_155_210, 100_480, 10_688_866_304, _cifar10(96.42, 7)),
 }  # fmt: skip
 
 _NOTES = {
     "resnet1202": "Keras walks a graph by recursion. Building the model raises Python's limit for that; before a "
     "`.keras` file of it is loaded in a new process, call sys.setrecursionlimit(20_000).",
-    "resnet1001_v2": "The paper's 10.2M are the 10,178,490 weights of convolutions and dense layer; the scales and "
-    "shifts of batch norm are the other 149,216.",
 }
 
 _KINDS = {
     _DEEP: "Residual network",
-    _PRE: "Residual network with pre-activation",
     _NEXT: "Residual network with grouped convolutions",
     _WIDE: "Residual network with twice the channels inside its bottlenecks",
 }
@@ -313,13 +211,13 @@ _KINDS = {
 for _name, (_paper, _block, _blocks, _params, _state, _macs, _published) in _ROWS.items():
     _is_cifar = len(_blocks) == 3
     _strides = ("stride1", "stride2", "stride4") if _is_cifar else ("stride4", "stride8", "stride16", "stride32")
-    _base = 16 if _is_cifar else 64
-    _expansion = 1 if _block in (_basic, _preact_basic) else 4
+    _base = 16 if _is_cifar and _paper is _DEEP else 64
+    _expansion = 1 if _block is _basic else 4
     _row = {"block": _block, "blocks": _blocks, "stem_filters": _base}
     _row["filters"] = tuple(_base * _expansion * 2**stage for stage in range(len(_blocks)))
     if _is_cifar:
         _row["stem"] = "cifar"
-        if _paper is _DEEP:
+        if _block is _basic:
             _row["shortcut"] = "zero_padding"
     register(
         Card(
@@ -340,7 +238,7 @@ for _name, (_paper, _block, _blocks, _params, _state, _macs, _published) in _ROW
             results=(_published,) if _published else (),
             note=_NOTES.get(_name, ""),
         ),
-        resnet_v2 if _paper is _PRE else resnet,
+        resnet,
         pooled_head,
         **_row,
     )

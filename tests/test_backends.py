@@ -1,0 +1,86 @@
+"""Networks are the same functions under Keras's JAX backend as under its TensorFlow backend.
+
+A backend is chosen when Keras is imported, so each has a process of its own: this file, run as a script.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+# What the cheapest network of a backbone does not show: layers of our own.
+EXTRA = {
+    "alexnet, paper": ("alexnet", {"variant": "paper", "hidden_units": 64}),
+    "googlenet, paper": ("googlenet", {"variant": "paper"}),
+    "squeezenet, dilated": ("squeezenet1_0", {"output_stride": 4, "bypass": "complex"}),
+    "inception v3, dilated": ("inception_v3", {"output_stride": 8}),
+}
+
+
+def networks():
+    """The cheapest image network of each backbone, then the extra ones: name, model, knobs."""
+    import zoo
+    from zoo import registry
+
+    cheapest = {}
+    for name in sorted(zoo.list_models(modality="image"), key=lambda name: zoo.model_card(name).num_macs):
+        entry = registry.entry(name)
+        cheapest.setdefault(entry.backbone, name)
+    for name in sorted(cheapest.values()):
+        small = {"hidden_units": 64} if zoo.model_card(name).family in ("alexnet", "vgg") else {}
+        yield name, name, small
+    for name, (model, knobs) in EXTRA.items():
+        yield name, model, knobs
+
+
+def outputs():
+    """What each network says of one picture; weights and picture are functions of the network's place in the list."""
+    import zoo
+
+    results = {}
+    for seed, (label, name, knobs) in enumerate(networks()):
+        rng = np.random.default_rng(seed)
+        card = zoo.model_card(name)
+        size = max(card.min_size, 32) if not knobs else 75
+        shape = (size, size, card.input_shape[-1])
+        model = zoo.create_model(name, classes=10, input_shape=shape, classifier_activation=None, **knobs)
+        model.set_weights([values(rng, variable) for variable in model.weights])
+        results[label] = model.predict_on_batch(rng.uniform(-1, 1, (1, *shape)).astype("float32"))
+    return results
+
+
+def values(rng, variable):
+    """Random weights that keep the scale of the activations."""
+    shape = tuple(variable.shape)
+    if variable.name in ("gamma", "moving_variance"):
+        return rng.uniform(0.5, 1.5, shape)
+    fan_in = np.prod(shape[:2] if "depthwise" in variable.path else shape[:-1])
+    return rng.normal(size=shape) * (np.sqrt(2 / fan_in) if len(shape) > 1 else 0.1)
+
+
+@pytest.mark.jax
+def test_outputs_under_jax_are_those_under_tensorflow(tmp_path):
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("jax is not installed")
+    results = {}
+    for backend in ("tensorflow", "jax"):
+        path = tmp_path / f"{backend}.npz"
+        environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
+        subprocess.run([sys.executable, __file__, path], env=environment, check=True)
+        results[backend] = np.load(path)
+    assert set(results["jax"].files) == set(results["tensorflow"].files)
+    assert len(results["jax"].files) > 15
+    for name, expected in results["tensorflow"].items():
+        difference = np.abs(results["jax"][name] - expected).max() / np.abs(expected).max()
+        print(f"{name}: {difference:.1e}")
+        assert difference < 1e-4, name
+
+
+if __name__ == "__main__":
+    arrays = outputs()
+    if os.environ["KERAS_BACKEND"] == "jax":
+        assert "tensorflow" not in sys.modules, "the networks need no TensorFlow under another backend"
+    np.savez(sys.argv[1], **arrays)
