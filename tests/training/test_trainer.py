@@ -47,12 +47,17 @@ def make_trainer(model=None, **arguments):
 
 
 def test_equals_keras_fit():
-    """Against Keras's own loop on one device: the same weights after two epochs, the last batch smaller."""
+    """Against Keras's own loop on one device: the same weights after two epochs, the last batch smaller.
+
+    At a higher rate this network doubles every rounding error with each step.
+    """
     batches = Batches()
     ours, theirs = make_model(dropout=0.0), make_model()
     theirs.set_weights(ours.get_weights())
-    history = make_trainer(ours).fit(batches, epochs=2, validation=Batches(40, shuffle=False))
-    theirs.compile(keras.optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    history = make_trainer(ours, optimizer=keras.optimizers.SGD(0.01, momentum=0.9)).fit(
+        batches, epochs=2, validation=Batches(40, shuffle=False)
+    )
+    theirs.compile(keras.optimizers.SGD(0.01, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
     expected = [
         theirs.fit(
             batches.epoch(epoch), validation_data=Batches(40, shuffle=False).epoch(), verbose=0, shuffle=False
@@ -243,14 +248,6 @@ def test_data_that_cannot_be_trained_on_is_refused():
         trainer.fit(Batches().epoch().repeat(), epochs=1)
     with pytest.raises(ValueError, match=r"A batch must be \(inputs, labels\)"):
         trainer.evaluate(tf.data.Dataset.from_tensor_slices(np.ones((4, 8, 8, 1), "float32")).batch(2))
-
-
-def test_a_strategy_of_several_replicas_is_refused(monkeypatch):
-    class Two:
-        num_replicas_in_sync = 2
-
-    with pytest.raises(ValueError, match=r"runs on one replica. Received: a strategy of 2"):
-        make_trainer(strategy=Two())
 
 
 def test_runs_under_an_explicit_strategy():
