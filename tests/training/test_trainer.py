@@ -298,3 +298,29 @@ def test_the_bar_goes_away_after_an_exception():
 def test_seed_must_be_legal():
     with pytest.raises(ValueError, match="seed must be from 0 to"):
         training.seed_everything(-1)
+
+
+def test_optimizer_made_outside_of_a_strategy_of_one_device_is_taken_and_a_model_refused():
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    optimizer = keras.optimizers.AdamW(1e-3, use_ema=True)
+    options = {"loss": "sparse_categorical_crossentropy", "strategy": strategy}
+    trainer = training.Trainer(lambda: zoo.create_model("simple_cnn"), optimizer=optimizer, **options)
+    digits = zoo.data.load("digits").pipeline("validation", batch_size=64, image_size=(28, 28))
+    history = trainer.fit(digits, epochs=1)
+    assert np.isfinite(history[0]["loss"])
+    assert trainer.optimizer.get_config() == optimizer.get_config()
+    model = zoo.create_model("simple_cnn")
+    with pytest.raises(ValueError, match="was not made in the scope of this strategy. Give the Trainer a function"):
+        training.Trainer(model, optimizer="adam", **options)
+    used = keras.optimizers.SGD()
+    used.build(model.trainable_variables)
+    with pytest.raises(ValueError, match="has been used outside of this strategy. Give the Trainer a new one"):
+        training.Trainer(lambda: zoo.create_model("simple_cnn"), optimizer=used, **options)
+
+
+def test_model_made_before_trains_on_the_one_device_that_there_is():
+    trainer = training.Trainer(
+        zoo.create_model("simple_cnn"), optimizer="adam", loss="sparse_categorical_crossentropy", devices=1
+    )
+    digits = zoo.data.load("digits").pipeline("validation", batch_size=64, image_size=(28, 28))
+    assert np.isfinite(trainer.fit(digits, epochs=1)[0]["loss"])

@@ -65,6 +65,8 @@ def make_strategy(devices: Devices = "auto") -> tf.distribute.Strategy:
             return tf.distribute.get_strategy()
     elif isinstance(devices, int):
         names = _first(devices)
+        if names == ["CPU:0"]:
+            return tf.distribute.get_strategy()  # the device that there is anyway; models made before are welcome
     elif isinstance(devices, str) or not devices:
         raise ValueError(f'devices must be "auto", a number or a list of names. Received: devices={devices!r}')
     else:

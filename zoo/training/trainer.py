@@ -700,12 +700,11 @@ class _Saver:
 
 
 def _refuse_foreign(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
-    """Variables must live in the strategy's replicas, or each replica would train the same ones."""
-    if strategy.num_replicas_in_sync == 1:
+    """Variables must be the strategy's, or several replicas would train the same ones, and Keras fails late on one."""
+    if strategy.num_replicas_in_sync == 1 and not isinstance(strategy, tf.distribute.OneDeviceStrategy):
         return
     for variable in model.variables:
-        value = variable.value
-        if not isinstance(value, tf.distribute.DistributedValues) or value.distribute_strategy is not strategy:
+        if getattr(variable.value, "_distribute_strategy", None) is not strategy:
             raise ValueError(
                 f"The model {model.name!r} was not made in the scope of this strategy. Give the Trainer a function "
                 "that makes it, or make it in `with strategy.scope():`."
@@ -714,15 +713,20 @@ def _refuse_foreign(model: keras.Model, strategy: tf.distribute.Strategy) -> Non
 
 def _remade(item: Any, strategy: tf.distribute.Strategy) -> Any:
     """An optimizer or metric that was made outside of the strategy's scope, once more inside."""
-    if strategy.num_replicas_in_sync == 1 or not isinstance(item, keras.Optimizer | keras.Metric):
+    if isinstance(item, keras.Optimizer):
+        # Keras notes the strategy in whose scope an optimizer is made, and takes no other later.
+        if item._distribution_strategy is strategy:
+            return item
+        if item.built:
+            raise ValueError(
+                f"The optimizer {item.name!r} has been used outside of this strategy. Give the Trainer a new one."
+            )
+        return type(item).from_config(item.get_config())
+    if not isinstance(item, keras.Metric) or strategy.num_replicas_in_sync == 1:
         return item
     values = [variable.value for variable in item.variables]
-    if all(isinstance(value, tf.distribute.DistributedValues) for value in values) and values:
+    if values and all(isinstance(value, tf.distribute.DistributedValues) for value in values):
         return item
-    if isinstance(item, keras.Optimizer) and item.built:
-        raise ValueError(
-            f"The optimizer {item.name!r} has been used outside of this strategy. Give the Trainer a new one."
-        )
     return type(item).from_config(item.get_config())
 
 
