@@ -218,6 +218,161 @@ class TimeBudget(Rule):
         self._before, self._started = state["elapsed"], None
 
 
+class _Remembering(Rule):
+    """A rule whose state is `self._memory`, a dict of plain JSON."""
+
+    _memory: dict[str, Any]
+
+    def get_state(self) -> dict[str, Any]:
+        return {name: list(value) if isinstance(value, list) else value for name, value in self._memory.items()}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self._memory = {name: list(value) if isinstance(value, list) else value for name, value in state.items()}
+
+
+def _positive(name: str, value: float) -> float:
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be a finite number above 0. Received: {name}={value}")
+    return value
+
+
+def _count(name: str, value: int) -> int:
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1. Received: {name}={value}")
+    return value
+
+
+class GeneralisationLoss(_Remembering):
+    """Prechelt's GL: fires when the validation error is more than `threshold` per cent above its lowest so far.
+
+    GL(t) = 100 (E_va(t) / E_opt(t) - 1). L. Prechelt, "Early Stopping - But When?", 1998. A validation error that is
+    not finite is left out.
+
+    Args:
+        threshold: The per cent, above 0.
+        metric: Name of an error of which less is better and which is never below 0.
+    """
+
+    def __init__(self, threshold: float, *, metric: str = "val_loss") -> None:
+        self.threshold = _positive("threshold", threshold)
+        self.metrics = (metric,)
+        self._memory = {"best": None, "loss": 0.0}
+
+    def update(self, epoch: int, logs: Logs) -> bool:
+        value = float(logs[self.metrics[0]])
+        if not math.isfinite(value):
+            return False
+        best = value if self._memory["best"] is None else min(value, self._memory["best"])
+        self._memory = {"best": best, "loss": 100 * (value - best) / max(abs(best), 1e-12)}
+        return self._memory["loss"] > self.threshold
+
+    def explain(self) -> str:
+        loss = self._memory["loss"]
+        return f"{self.metrics[0]} is {loss:.4g} % above its lowest, the limit is {self.threshold:g} %"
+
+
+class ProgressQuotient(_Remembering):
+    """Prechelt's PQ: fires at the end of a strip when GL over the training progress exceeds `threshold`.
+
+    P_k(t) = 1000 (mean training error of the strip / lowest of the strip - 1), for strips of k epochs; the same source
+    as `GeneralisationLoss`. A strip without any progress has an infinite quotient as soon as GL is above 0.
+
+    Args:
+        threshold: The quotient, above 0.
+        strip: Number of epochs k of a strip, at least 1; with 1 there is never progress.
+        train: Name of the training error.
+        metric: Name of the validation error.
+    """
+
+    def __init__(self, threshold: float, *, strip: int = 5, train: str = "loss", metric: str = "val_loss") -> None:
+        self.threshold = _positive("threshold", threshold)
+        self.strip = _count("strip", strip)
+        self.metrics = (train, metric)
+        self._loss = GeneralisationLoss(threshold, metric=metric)
+        self._memory = {"errors": [], "quotient": 0.0}
+
+    def update(self, epoch: int, logs: Logs) -> bool:
+        self._loss.update(epoch, logs)
+        errors = [*self._memory["errors"], float(logs[self.metrics[0]])]
+        if len(errors) < self.strip:
+            self._memory["errors"] = errors
+            return False
+        lowest, loss = min(errors), self._loss.get_state()["loss"]
+        progress = 1000 * (math.fsum(errors) / len(errors) - lowest) / max(abs(lowest), 1e-12)
+        quotient = loss / progress if progress > 0 else (math.inf if loss > 0 else 0.0)
+        self._memory = {"errors": [], "quotient": quotient if math.isfinite(quotient) else None}
+        return quotient > self.threshold
+
+    def explain(self) -> str:
+        quotient = self._memory["quotient"]
+        shown = "infinite" if quotient is None else f"{quotient:.4g}"
+        return f"generalisation loss over training progress is {shown}, the limit is {self.threshold:g}"
+
+    def get_state(self) -> dict[str, Any]:
+        return {**super().get_state(), "loss": self._loss.get_state()}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self._loss.set_state(state["loss"])
+        super().set_state({name: state[name] for name in ("errors", "quotient")})
+
+
+class SuccessiveRises(_Remembering):
+    """Prechelt's UP: fires when the validation error rose from strip end to strip end a number of times in a row.
+
+    Args:
+        rises: Number s of strips in a row, at least 1.
+        strip: Number of epochs k of a strip, at least 1.
+        metric: Name of the validation error.
+    """
+
+    def __init__(self, rises: int, *, strip: int = 5, metric: str = "val_loss") -> None:
+        self.rises, self.strip = _count("rises", rises), _count("strip", strip)
+        self.metrics = (metric,)
+        self._memory = {"seen": 0, "last": None, "rises": 0}
+
+    def update(self, epoch: int, logs: Logs) -> bool:
+        self._memory["seen"] += 1
+        value, last = float(logs[self.metrics[0]]), self._memory["last"]
+        if self._memory["seen"] % self.strip or not math.isfinite(value):
+            return False
+        self._memory["rises"] = self._memory["rises"] + 1 if last is not None and value > last else 0
+        self._memory["last"] = value
+        return self._memory["rises"] >= self.rises
+
+    def explain(self) -> str:
+        return (
+            f"{self.metrics[0]} rose in {self._memory['rises']} of {self.rises} strips of {self.strip} epochs in a row"
+        )
+
+
+class Divergence(_Remembering):
+    """Fires when an error is more than `factor` times its lowest so far.
+
+    Args:
+        factor: Above 1.
+        metric: Name of an error of which less is better and which is never below 0.
+    """
+
+    def __init__(self, factor: float, *, metric: str = "loss") -> None:
+        if not (math.isfinite(factor) and factor > 1):
+            raise ValueError(f"factor must be a finite number above 1. Received: factor={factor}")
+        self.factor = factor
+        self.metrics = (metric,)
+        self._memory = {"best": None, "last": None}
+
+    def update(self, epoch: int, logs: Logs) -> bool:
+        value = float(logs[self.metrics[0]])
+        if not math.isfinite(value):
+            return False
+        best = value if self._memory["best"] is None else min(value, self._memory["best"])
+        self._memory = {"best": best, "last": value}
+        return value > self.factor * best
+
+    def explain(self) -> str:
+        last, best = self._memory["last"], self._memory["best"]
+        return f"{self.metrics[0]} is {last}, its lowest {best}, the limit {self.factor:g} times that"
+
+
 class _Combined(Rule):
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         if not rules:
