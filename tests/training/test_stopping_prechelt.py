@@ -6,7 +6,16 @@ import random
 
 import pytest
 
-from zoo.training.stopping import Divergence, GeneralisationLoss, ProgressQuotient, SuccessiveRises
+from zoo.training.stopping import (
+    Divergence,
+    FlagFile,
+    GeneralisationGap,
+    GeneralisationLoss,
+    NotBefore,
+    Patience,
+    ProgressQuotient,
+    SuccessiveRises,
+)
 
 
 def fires_at(rule, rows):
@@ -37,6 +46,7 @@ def test_progress_quotient():
     flat = ProgressQuotient(9, strip=2)
     assert fires_at(flat, [(1.0, 1.0), (1.0, 1.5)]) == 2
     assert "is infinite" in flat.explain()
+    assert fires_at(ProgressQuotient(1, strip=2), [(math.nan, 1.0), (1.0, 1.5)]) is None
 
 
 def test_successive_rises_looks_at_strip_ends_alone():
@@ -48,6 +58,23 @@ def test_divergence():
     assert fires_at(Divergence(2, metric="val_loss"), valid(1, 2, 2.1)) == 3
 
 
+def test_generalisation_gap():
+    assert fires_at(GeneralisationGap(1.5), [(1, 1.4), (math.nan, 9), (1, 1.6)]) == 3
+
+
+def test_flag_file(tmp_path):
+    rule = FlagFile(tmp_path / "stop")
+    assert not rule.update(1, {})
+    (tmp_path / "stop").touch()
+    assert rule.update(2, {})
+    assert rule.explain().endswith("stop exists")
+
+
+def test_not_before():
+    assert fires_at(NotBefore(4, Patience("val_loss", patience=1)), valid(1, 2, 3, 4)) == 4
+    assert fires_at(NotBefore(3, Patience("val_loss", patience=1)), valid(1, 2, 0.5, 4)) == 4
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -55,6 +82,8 @@ def test_divergence():
         lambda: ProgressQuotient(0.3, strip=3),
         lambda: SuccessiveRises(2, strip=2),
         lambda: Divergence(1.5, metric="val_loss"),
+        lambda: GeneralisationGap(1.8),
+        lambda: NotBefore(6, Patience("val_loss", patience=3)),
     ],
 )
 def test_state_through_json_gives_the_same_decisions(make):

@@ -7,6 +7,7 @@ it fired (`explain`). `zoo.training.StopTraining` is the callback that runs one,
 """
 
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -275,7 +276,8 @@ class ProgressQuotient(_Remembering):
     """Prechelt's PQ: fires at the end of a strip when GL over the training progress exceeds `threshold`.
 
     P_k(t) = 1000 (mean training error of the strip / lowest of the strip - 1), for strips of k epochs; the same source
-    as `GeneralisationLoss`. A strip without any progress has an infinite quotient as soon as GL is above 0.
+    as `GeneralisationLoss`. A strip without any progress has an infinite quotient as soon as GL is above 0;
+    one with a training error that is not finite is left out.
 
     Args:
         threshold: The quotient, above 0.
@@ -296,6 +298,9 @@ class ProgressQuotient(_Remembering):
         errors = [*self._memory["errors"], float(logs[self.metrics[0]])]
         if len(errors) < self.strip:
             self._memory["errors"] = errors
+            return False
+        if not all(map(math.isfinite, errors)):
+            self._memory = {"errors": [], "quotient": 0.0}
             return False
         lowest, loss = min(errors), self._loss.get_state()["loss"]
         progress = 1000 * (math.fsum(errors) / len(errors) - lowest) / max(abs(lowest), 1e-12)
@@ -371,6 +376,84 @@ class Divergence(_Remembering):
     def explain(self) -> str:
         last, best = self._memory["last"], self._memory["best"]
         return f"{self.metrics[0]} is {last}, its lowest {best}, the limit {self.factor:g} times that"
+
+
+class GeneralisationGap(_Remembering):
+    """Fires when the validation error is more than `ratio` times the training error.
+
+    Args:
+        ratio: Above 1.
+        train: Name of the training error, never below 0.
+        metric: Name of the validation error.
+    """
+
+    def __init__(self, ratio: float, *, train: str = "loss", metric: str = "val_loss") -> None:
+        if not (math.isfinite(ratio) and ratio > 1):
+            raise ValueError(f"ratio must be a finite number above 1. Received: ratio={ratio}")
+        self.ratio = ratio
+        self.metrics = (train, metric)
+        self._memory = {"train": None, "valid": None}
+
+    def update(self, epoch: int, logs: Logs) -> bool:
+        train, valid = (float(logs[name]) for name in self.metrics)
+        if not (math.isfinite(train) and math.isfinite(valid)):
+            return False
+        self._memory = {"train": train, "valid": valid}
+        return valid > self.ratio * train
+
+    def explain(self) -> str:
+        (train, valid), memory = self.metrics, self._memory
+        return f"{valid} is {memory['valid']}, {train} {memory['train']}, the limit {self.ratio:g} times that"
+
+
+class FlagFile(Rule):
+    """Fires when a file exists, so that a person can end a training from another shell.
+
+    Args:
+        path: The file; what it holds does not matter.
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        self.path = os.fspath(path)
+
+    def update(self, epoch: int, logs: Logs) -> bool:
+        return os.path.exists(self.path)
+
+    def explain(self) -> str:
+        return f"the file {self.path} {'exists' if os.path.exists(self.path) else 'does not exist'}"
+
+
+class NotBefore(Rule):
+    """Holds a rule back in the first epochs; the rule takes in their metrics all the same.
+
+    Args:
+        epochs: The rule fires after this epoch at the earliest, at least 1.
+        rule: The rule.
+    """
+
+    def __init__(self, epochs: int, rule: Rule) -> None:
+        self.epochs = _count("epochs", epochs)
+        self.rule = rule
+        self.metrics = rule.metrics
+
+    @property
+    def name(self) -> str:
+        return self.rule.name
+
+    def start(self) -> None:
+        self.rule.start()
+
+    def update(self, epoch: int, logs: Logs) -> bool:
+        return self.rule.update(epoch, logs) and epoch >= self.epochs
+
+    def explain(self) -> str:
+        return self.rule.explain()
+
+    def get_state(self) -> dict[str, Any]:
+        return self.rule.get_state()
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self.rule.set_state(state)
 
 
 class _Combined(Rule):
