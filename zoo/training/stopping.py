@@ -16,7 +16,7 @@ Logs = Mapping[str, float]
 Mode = Literal["auto", "min", "max"]
 
 # Metrics of which more is better, by the end of their name; of all others less is better.
-_RISING = ("accuracy", "acc", "auc", "precision", "recall", "f1_score", "iou", "r2_score", "cosine_similarity")
+RISING = ("accuracy", "acc", "auc", "precision", "recall", "f1_score", "iou", "r2_score", "cosine_similarity")
 
 
 def direction(metric: str, mode: Mode = "auto") -> Literal["min", "max"]:
@@ -25,7 +25,7 @@ def direction(metric: str, mode: Mode = "auto") -> Literal["min", "max"]:
         raise ValueError(f"mode must be 'auto', 'min' or 'max'. Received: mode={mode!r}")
     if mode != "auto":
         return mode
-    return "max" if metric.endswith(_RISING) else "min"
+    return "max" if metric.endswith(RISING) else "min"
 
 
 class Rule:
