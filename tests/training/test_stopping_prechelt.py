@@ -55,11 +55,17 @@ def test_successive_rises_looks_at_strip_ends_alone():
 
 
 def test_divergence():
-    assert fires_at(Divergence(2, metric="val_loss"), valid(1, 2, 2.1)) == 3
+    rule = Divergence(2, metric="val_loss")
+    assert rule.explain() == "val_loss is unknown, its lowest unknown, the limit 2 times that"
+    assert fires_at(rule, valid(1, 2, 2.1)) == 3
+    assert rule.explain() == "val_loss is 2.1, its lowest 1, the limit 2 times that"
 
 
 def test_generalisation_gap():
-    assert fires_at(GeneralisationGap(1.5), [(1, 1.4), (math.nan, 9), (1, 1.6)]) == 3
+    rule = GeneralisationGap(1.5)
+    assert rule.explain() == "val_loss is unknown, loss unknown, the limit 1.5 times that"
+    assert fires_at(rule, [(1, 1.4), (math.nan, 9), (1, 1.6)]) == 3
+    assert rule.explain() == "val_loss is 1.6, loss 1, the limit 1.5 times that"
 
 
 def test_flag_file(tmp_path):
@@ -71,7 +77,10 @@ def test_flag_file(tmp_path):
 
 
 def test_not_before():
-    assert fires_at(NotBefore(4, Patience("val_loss", patience=1)), valid(1, 2, 3, 4)) == 4
+    rule = NotBefore(4, Patience("val_loss", patience=1))
+    assert fires_at(rule, valid(1, 2, 3, 4)) == 4
+    assert rule.name == "Patience"
+    assert rule.explain() == "val_loss has not fallen for 3 of 1 epochs (best 1 in epoch 1)"
     assert fires_at(NotBefore(3, Patience("val_loss", patience=1)), valid(1, 2, 0.5, 4)) == 4
 
 
@@ -108,6 +117,9 @@ def test_state_through_json_gives_the_same_decisions(make):
         (lambda: GeneralisationLoss(0), "threshold must be a finite number above 0. Received: threshold=0"),
         (lambda: ProgressQuotient(1, strip=0), "strip must be at least 1. Received: strip=0"),
         (lambda: SuccessiveRises(0), "rises must be at least 1. Received: rises=0"),
+        (lambda: GeneralisationGap(1), "ratio must be a finite number above 1. Received: ratio=1"),
+        (lambda: GeneralisationGap(math.inf), "ratio must be a finite number above 1. Received: ratio=inf"),
+        (lambda: NotBefore(0, SuccessiveRises(1)), "epochs must be at least 1. Received: epochs=0"),
         (lambda: Divergence(1), "factor must be a finite number above 1. Received: factor=1"),
     ],
 )

@@ -4,19 +4,49 @@ from zoo.training.callbacks import MetricsLog, ProgressBar, SaveBest, StopTraini
 from zoo.training.early_stopping import EarlyStopping
 from zoo.training.freezing import Frozen, freeze, unfreeze
 from zoo.training.seeds import seed_everything
-from zoo.training.stopping import NonFinite, Patience, Rule, Target, TimeBudget, all_of, any_of
+from zoo.training.stopping import (
+    Divergence,
+    ExampleBudget,
+    FlagFile,
+    GeneralisationGap,
+    GeneralisationLoss,
+    LearningRateFloor,
+    NonFinite,
+    NotBefore,
+    Patience,
+    PlateauSlope,
+    ProgressQuotient,
+    Rule,
+    StepBudget,
+    SuccessiveRises,
+    Target,
+    TimeBudget,
+    all_of,
+    any_of,
+)
 from zoo.training.trainer import Trainer
 
 __all__ = [
+    "Divergence",
     "EarlyStopping",
+    "ExampleBudget",
+    "FlagFile",
     "Frozen",
+    "GeneralisationGap",
+    "GeneralisationLoss",
+    "LearningRateFloor",
     "MetricsLog",
     "NonFinite",
+    "NotBefore",
     "Patience",
+    "PlateauSlope",
     "ProgressBar",
+    "ProgressQuotient",
     "Rule",
     "SaveBest",
+    "StepBudget",
     "StopTraining",
+    "SuccessiveRises",
     "Target",
     "TimeBudget",
     "Trainer",
