@@ -20,46 +20,86 @@ from zoo.training.stopping import Mode, Rule, direction
 class StopTraining(keras.callbacks.Callback):
     """Ends the training when a rule fires.
 
+    Rules are told the metrics of each epoch; those that ask for `step` (number of steps of the optimizer so far) or
+    `learning_rate` find these there under `model.fit` too. A rule keeps its memory from one training to the next; give
+    each its own.
+
     Args:
         rule: The rule, often made of several by `any_of` and `all_of`.
+        every: Number of batches after which rules that need no whole epoch look within an epoch: NonFinite,
+            Divergence, FlagFile, LearningRateFloor and the budgets. None for the ends of epochs alone, which costs
+            nothing: `model.fit` fetches the metrics of every batch for a callback that looks.
 
     Attributes:
         reason: What the rule said when it fired; None while it has not.
         fired: Name of the rule that fired, or None.
     """
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, *, every: int | None = None) -> None:
+        if every is not None and every < 1:
+            raise ValueError(f"every must be at least 1 batch, or None. Received: every={every}")
         super().__init__()
         self.rule = rule
+        self.every = every
+        self._epoch = self._batches = 0
+        if every is not None:
+            # Not a method of the class: Keras and the Trainer fetch metrics for every batch if there is one.
+            self.__dict__["on_train_batch_end"] = self._look
         self.reason: str | None = None
         self.fired: str | None = None
 
     def require(self, names: Iterable[str]) -> None:
         """Raise a ValueError unless all metrics that the rule needs are among `names`."""
-        if missing := [name for name in self.rule.metrics if name not in names]:
+        own = ("step", "learning_rate")
+        if missing := [name for name in self.rule.metrics if name not in names and name not in own]:
             raise ValueError(
                 f"The stopping rule needs the metric {', '.join(map(repr, missing))}. There are: {', '.join(names)}."
             )
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self._batches = 0
+        self.reason = self.fired = None
         self.rule.start()
 
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._epoch = epoch
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        logs = logs or {}
+        logs = self._complete(logs)
+        self._batches = 0
         self.require(logs)
-        if self.rule.update(epoch + 1, logs):
-            self.reason, self.fired = self.rule.explain(), self.rule.name
-            self.model.stop_training = True
+        if self.rule.update(epoch + 1, logs) and self.fired is None:
+            self._stop()
+
+    def _look(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """After a batch (0, 1, …), or a group of batches of which it is the last."""
+        assert self.every is not None
+        before, self._batches = self._batches, batch + 1
+        is_due = before // self.every < self._batches // self.every
+        if is_due and self.rule.within(self._epoch + 1, self._complete(logs)):
+            self._stop()
+
+    def _stop(self) -> None:
+        self.reason, self.fired = self.rule.explain(), self.rule.name
+        self.model.stop_training = True
+
+    def _complete(self, logs: Mapping[str, float] | None) -> dict[str, float]:
+        """The logs with what the rule needs to know of the optimizer."""
+        complete = dict(logs or {})
+        for name, attribute in (("step", "iterations"), ("learning_rate", "learning_rate")):
+            if name in self.rule.metrics and name not in complete:
+                complete[name] = keras.ops.convert_to_numpy(getattr(self.model.optimizer, attribute)).item()
+        return complete
 
     def get_state(self) -> dict[str, Any]:
         """What the rule remembers, and whether it has fired, as plain JSON."""
-        return {"rule": self.rule.get_state(), "reason": self.reason, "fired": self.fired}
+        return {"rule": self.rule.get_state(), "reason": self.reason, "fired": self.fired, "batches": self._batches}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `get_state` returned."""
         self.rule.set_state(state["rule"])
         self.rule.start()
-        self.reason, self.fired = state["reason"], state["fired"]
+        self.reason, self.fired, self._batches = state["reason"], state["fired"], state["batches"]
 
 
 class SaveBest(keras.callbacks.Callback):
