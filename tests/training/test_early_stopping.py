@@ -1,5 +1,6 @@
 """EarlyStopping of Keras and ours, side by side under `model.fit`; first what Keras does, then what ours does."""
 
+import copy
 import json
 import math
 import warnings
@@ -262,6 +263,31 @@ def test_without_validation_there_is_one_warning():
     assert str(caught[0].message).startswith("There was no validation in this epoch; EarlyStopping looks at 'val_loss'")
 
 
+def test_epochs_without_validation_do_not_count():
+    """Second and fourth epoch alone are looked at; the loss falls, which is no improvement here."""
+    ones, epochs = np.ones((4, 1), np.float32), []
+    for make in (keras.callbacks.EarlyStopping, EarlyStopping):
+        with pytest.warns(UserWarning, match="validation|not available"):
+            history = fit(one_weight(), [make(mode="max", patience=1)], epochs=6, validation_data=(ones, ones),
+                          validation_freq=2)  # fmt: skip
+        epochs.append(len(history.epoch))
+    assert epochs == [4, 4]
+
+
+def test_the_mode_that_keras_replaces_is_refused():
+    with pytest.warns(UserWarning, match="mode 'up' is unknown, fallback to auto mode"):
+        keras.callbacks.EarlyStopping(mode="up")
+    with pytest.raises(ValueError, match="mode must be 'auto', 'min' or 'max'. Received: mode='up'"):
+        EarlyStopping(mode="up")
+
+
+def test_a_copy_is_a_callback_of_its_own():
+    """Tuners train every trial with a deep copy."""
+    original = EarlyStopping(patience=2)
+    assert outcome(copy.deepcopy(original), [1, 2, 3]) == (3, 3)
+    assert (original.best, original.reason) == (None, None)
+
+
 def test_the_negative_min_delta_that_keras_turns_round_is_refused():
     theirs = keras.callbacks.EarlyStopping(patience=2, min_delta=-0.6)
     assert outcome(theirs, [3, 2.5, 2.45, 1]) == outcome(EarlyStopping(patience=2, min_delta=0.6), [3, 2.5, 2.45, 1])
@@ -274,7 +300,6 @@ def test_the_negative_min_delta_that_keras_turns_round_is_refused():
     [
         ({"patience": -1}, "patience must be at least 0. Received: patience=-1"),
         ({"start_from_epoch": -1}, "start_from_epoch must be at least 0. Received: start_from_epoch=-1"),
-        ({"mode": "up"}, "mode must be 'auto', 'min' or 'max'. Received: mode='up'"),
         ({"baseline": NAN}, "baseline must be a finite number or None. Received: baseline=nan"),
         ({"folder": "best"}, "folder is for restore_best_weights=True. Received: folder='best' without it"),
     ],

@@ -1,5 +1,6 @@
 """Rules run by StopTraining under plain `model.fit`, at the ends of epochs and within them."""
 
+import copy
 import json
 import math
 
@@ -51,13 +52,13 @@ class Count(keras.callbacks.Callback):
         self.batches += 1
 
 
-def fit(stop, *more, epochs=8, model=None, examples=BATCHES * BATCH_SIZE, **options):
+def fit(*callbacks, epochs=8, model=None, examples=BATCHES * BATCH_SIZE, **options):
     """Number of epochs that began, and of batches."""
     if model is None:
         model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         model.compile("sgd", "mse", run_eagerly=True)
     count, ones = Count(), np.ones((examples, 1), np.float32)
-    history = model.fit(ones, ones, batch_size=BATCH_SIZE, epochs=epochs, verbose=0, callbacks=[*more, stop, count],
+    history = model.fit(ones, ones, batch_size=BATCH_SIZE, epochs=epochs, verbose=0, callbacks=[*callbacks, count],
                         **options)  # fmt: skip
     return len(history.epoch), count.batches
 
@@ -87,7 +88,7 @@ VALUES = {"loss": [9, 8, 7, 6, 5, 5, 5, 5.0], "val_loss": [8, 6, 5, 5.1, 5.2, 5.
 )
 def test_at_the_ends_of_epochs(rule, epoch):
     stop = StopTraining(rule)
-    assert fit(stop, Tell(**VALUES))[0] == (epoch or 8)
+    assert fit(Tell(**VALUES), stop)[0] == (epoch or 8)
     assert (stop.reason is None) == (epoch is None)
 
 
@@ -97,7 +98,7 @@ def test_flag_and_time_and_rate(tmp_path):
     assert fit(StopTraining(TimeBudget(1e-6)))[0] == 1
     schedule = keras.callbacks.LearningRateScheduler(lambda epoch: [0.01, 0.1, 0.2, 0.1, 0.02, 0.01][epoch])
     stop = StopTraining(LearningRateFloor(0.02))
-    assert fit(stop, schedule)[0] == 5
+    assert fit(schedule, stop)[0] == 5
     assert stop.reason == "the learning rate is 0.02, its floor 0.02"
 
 
@@ -108,6 +109,41 @@ def test_step_budget_within_an_epoch(every, batches):
     assert fit(stop) == (2, batches)
     assert stop.reason == f"training has made {batches} steps of a budget of 7"
     assert stop.fired == "StepBudget"
+
+
+class At(keras.callbacks.Callback):
+    """Does something after a batch of the second epoch."""
+
+    def __init__(self, batch, act):
+        super().__init__()
+        self.batch, self.act, self.epoch = batch, act, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == (1, self.batch):
+            self.act(self.model)
+
+
+def test_flag_time_and_rate_within_an_epoch(tmp_path):
+    flag, now = tmp_path / "stop", [0.0]
+    stop = StopTraining(FlagFile(flag), every=1)
+    assert fit(At(1, lambda model: flag.touch()), stop) == (2, 7)
+    stop = StopTraining(TimeBudget(10, clock=lambda: now[0]), every=1)
+    assert fit(At(2, lambda model: now.__setitem__(0, 11.0)), stop) == (2, 8)
+    assert stop.reason == "training has taken 11.0 s of a budget of 10 s"
+    stop = StopTraining(LearningRateFloor(1e-3), every=1)
+    assert fit(At(3, lambda model: setattr(model.optimizer, "learning_rate", 1e-4)), stop) == (2, 9)
+    assert stop.reason == "the learning rate is 0.0001, its floor 0.001"
+
+
+def test_a_copy_looks_for_itself():
+    """Tuners train every trial with a deep copy."""
+    original = StopTraining(StepBudget(3), every=1)
+    twin = copy.deepcopy(original)
+    assert fit(twin) == (1, 3)
+    assert (original.fired, twin.fired) == (None, "StepBudget")
 
 
 def test_examples_where_the_last_batch_is_smaller():
@@ -140,7 +176,7 @@ def test_divergence_within_is_against_whole_epochs():
                 self.model.set_weights([weight + 100 for weight in self.model.get_weights()])
 
     stop = StopTraining(Divergence(10), every=2)
-    assert fit(stop, Explode()) == (3, 12)
+    assert fit(Explode(), stop) == (3, 12)
     assert stop.reason.startswith("loss is ")
 
 
@@ -203,16 +239,16 @@ def test_the_state_within_an_epoch_looks_at_the_same_batches():
 
 def test_what_stopped_is_forgotten_by_the_next_training():
     stop = StopTraining(Target("val_loss", 1))
-    fit(stop, Tell(val_loss=[3, 0, 3]), epochs=3)
+    fit(Tell(val_loss=[3, 0, 3]), stop, epochs=3)
     assert stop.reason == "val_loss is 0, the target is at most 1"
-    fit(stop, Tell(val_loss=[3, 3, 3]), epochs=3)
+    fit(Tell(val_loss=[3, 3, 3]), stop, epochs=3)
     assert stop.reason is None
     assert stop.fired is None
 
 
 def test_the_state_holds_what_stopped():
     stop = StopTraining(Target("val_loss", 1))
-    fit(stop, Tell(val_loss=[3, 0]), epochs=2)
+    fit(Tell(val_loss=[3, 0]), stop, epochs=2)
     other = StopTraining(Target("val_loss", 1))
     other.set_state(json.loads(json.dumps(stop.get_state())))
     assert (other.reason, other.fired, other.get_state()) == (stop.reason, "Target", stop.get_state())
