@@ -42,7 +42,9 @@ def data():
 
 def train(folder, step=None, *, use_ema, folder_of_best=True):
     keras.utils.set_random_seed(1)
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, activation="relu"), keras.layers.Dense(1)])
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(4, "relu", name="hidden"), keras.layers.Dense(1, name="out")], name="m"
+    )
     optimizer = keras.optimizers.SGD(0.02, use_ema=use_ema, ema_momentum=0.9)
     trainer = Trainer(model, optimizer=optimizer, loss="mean_squared_error", metrics=())
     early = EarlyStopping(patience=3, restore_best_weights=True, folder=folder / "best" if folder_of_best else None)
