@@ -53,7 +53,7 @@ class EarlyStopping(keras.callbacks.Callback):
         baseline: Value that must be passed, by more than `min_delta`, for an epoch to count as an improvement; or None.
         restore_best_weights: Whether the model gets the weights of the best epoch when the training ends, by whatever.
         start_from_epoch: Number of first epochs that are not looked at.
-        folder: Folder for the best weights, kept by `zoo.weights.save`; with several workers all must see it. None for
+        folder: Folder for the best weights, kept by `zoo.weights.save`; of several workers each needs its own. None for
             the memory, where no checkpoint finds them.
 
     Attributes:
