@@ -174,12 +174,25 @@ def test_a_new_process_returns_the_best_weights_of_the_old_one(tmp_path):
     assert first.best_weights is None
 
 
+def test_best_weights_that_are_damaged_are_found_before_the_first_epoch(tmp_path):
+    first = EarlyStopping(patience=3, restore_best_weights=True, folder=tmp_path)
+    model = one_weight()
+    outcome(first, [3, 1, 5], model=model)
+    (file,) = tmp_path.glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    second, raw = EarlyStopping(patience=3, restore_best_weights=True, folder=tmp_path), weight(model)
+    second.set_state(first.get_state())
+    with pytest.raises(ValueError, match="is damaged"):
+        fit(model, [second], epochs=5, initial_epoch=3)
+    assert weight(model) == raw
+
+
 def test_weights_of_another_epoch_in_the_folder_are_not_taken(tmp_path):
     callback = EarlyStopping(patience=3, restore_best_weights=True, folder=tmp_path)
-    outcome(callback, [3, 2])
+    model = one_weight()
+    outcome(callback, [3, 2], model=model)
     state = callback.get_state()
     callback.set_state({**state, "best_epoch": 0, "best": 0.5})
-    model = one_weight()
     with pytest.warns(UserWarning, match=r"holds the weights of epoch 2, the best is epoch 1; the model keeps the la"):
         assert outcome(callback, [9, 9, 4], model=model, initial_epoch=2) == (3, 3)
 

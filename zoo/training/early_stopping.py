@@ -53,7 +53,7 @@ class EarlyStopping(keras.callbacks.Callback):
         baseline: Value that must be passed, by more than `min_delta`, for an epoch to count as an improvement; or None.
         restore_best_weights: Whether the model gets the weights of the best epoch when the training ends, by whatever.
         start_from_epoch: Number of first epochs that are not looked at.
-        folder: Folder for the best weights, kept by `zoo.weights.save`; with several workers all must see it. None for
+        folder: Folder for the best weights, kept by `zoo.weights.save`; of several workers each needs its own. None for
             the memory, where no checkpoint finds them.
 
     Attributes:
@@ -133,6 +133,8 @@ class EarlyStopping(keras.callbacks.Callback):
         elif self.reason is not None:
             self.wait, self.stopped_epoch, self.reason = 0, 0, None
         self._trained = self.model
+        if was_set and self.folder is not None and self.best is not None:
+            self._try_stored(self.folder)
 
     def on_test_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         # Before the first batch of a validation, all callbacks have put in the weights that they want evaluated.
@@ -213,6 +215,12 @@ class EarlyStopping(keras.callbacks.Callback):
         self.wait, self.stopped_epoch, self.reason = state["wait"], state["stopped_epoch"], state["reason"]
         self._last_epoch = state["last_epoch"]
         self._was_set = True
+
+    def _try_stored(self, folder: Path) -> None:
+        """Read the best weights of the process before, so that a lost or damaged file is found now, not at the end."""
+        raw = self.model.get_weights()
+        weights.load(self.model, folder)
+        self.model.set_weights(raw)
 
     def _miss(self, logs: Mapping[str, float]) -> None:
         """The metric is not there: an epoch without validation, or a wrong name."""
