@@ -193,6 +193,8 @@ class Checkpoints:
         Raises:
             OSError: The state that was saved last is not, with the reason. A failure after which a later state was
                 written is in the log alone. The same failure is raised once.
+            RunInUse: It is not, for another process has taken the folder; only without locks or after the lock file
+                was deleted.
         """
         self._settle()
         failed, self._failed = self._failed, None
@@ -207,7 +209,7 @@ class Checkpoints:
         """Wait, and let other processes have the folder. Once more does nothing.
 
         Raises:
-            OSError: As `wait`; the folder is free nevertheless.
+            OSError: As `wait`, and so for RunInUse; the folder is let go nevertheless.
         """
         if self._closed:
             return
