@@ -251,9 +251,9 @@ class Checkpoints:
 
     def _settle(self) -> None:
         """Until nothing is being written any more; how it went is in `_failed`."""
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.result()
+        if self._writing is not None:
+            self._writing.result()
+        self._writing = None
 
     def _entries(self) -> list[_Entry]:
         """What has the name of a checkpoint, oldest first."""
