@@ -254,9 +254,9 @@ def test_f02_kill_at_random_moments(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [40, 5000, 500_000])
-def test_f02_hundreds_of_kills_at_random_moments(tmp_path, size):
-    assert killed_at_random(tmp_path, kills=300, seed=size, size=size) > 50
+@pytest.mark.parametrize(("size", "kills"), [(40, 200), (5000, 200), (500_000, 30)])
+def test_f02_hundreds_of_kills_at_random_moments(tmp_path, size, kills):
+    assert killed_at_random(tmp_path, kills, seed=size, size=size) > kills // 3
 
 
 def test_f02_what_killed_writes_have_left_is_removed(folder):
