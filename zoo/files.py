@@ -49,7 +49,7 @@ def write_atomic(path: str | os.PathLike, content: bytes | str | Iterable[bytes]
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return digest.hexdigest()
 
 
@@ -87,8 +87,8 @@ def _give_name(descriptor: int, path: Path) -> None:
         os.close(folder)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable; folders cannot be opened for that on Windows."""
+def sync_folder(folder: Path) -> None:
+    """Make what was renamed in a folder durable; folders cannot be opened for that on Windows."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
