@@ -682,7 +682,6 @@ class _Saver:
         """Put the newest state that is whole back; False if there is none."""
         found = None
         if self._store is not None:
-            self._store.wait()
             found = self._store.latest()
         content = None if found is None else (found.arrays, found.state)
         if self._trainer._multi_worker:
