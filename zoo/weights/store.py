@@ -59,7 +59,7 @@ def save(model: keras.Model, folder: str | os.PathLike, **facts: Any) -> Stored:
     for name, array in tensors.items():
         if array.dtype.name not in _DTYPES.values():
             raise ValueError(f"{name!r} has dtype {array.dtype}; stored are {', '.join(_DTYPES.values())}.")
-        _refuse_non_finite(name, array)
+        refuse_non_finite(name, array)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     content = to_safetensors(tensors)
@@ -133,18 +133,19 @@ def load(model: keras.Model, stored: Stored | str | os.PathLike) -> keras.Model:
     variables = {variable.path: variable for variable in model.weights}
     with safetensors.safe_open(path, framework="numpy") as file:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        _refuse_mismatch(path, model, shapes, {name: tuple(item.shape) for name, item in variables.items()})
+        refuse_mismatch(path, model, shapes, {name: tuple(item.shape) for name, item in variables.items()})
         if odd := [name for name in shapes if file.get_slice(name).get_dtype() not in _DTYPES]:
-            raise ValueError(f"{path}: not floating-point: {_some(odd)}.")
+            raise ValueError(f"{path}: not floating-point: {some(odd)}.")
         arrays = {name: file.get_tensor(name) for name in shapes}
     for name, array in arrays.items():
-        _refuse_non_finite(name, array)
+        refuse_non_finite(name, array)
     for name, array in arrays.items():
         variables[name].assign(array)
     return model
 
 
-def _refuse_mismatch(path: Path, model: keras.Model, found: Mapping[str, tuple], wanted: Mapping[str, tuple]) -> None:
+def refuse_mismatch(path: Path, model: keras.Model, found: Mapping[str, tuple], wanted: Mapping[str, tuple]) -> None:
+    """Raise a ValueError that shows both sides, unless names and shapes are the same."""
     missing = [name for name in wanted if name not in found]
     unused = [name for name in found if name not in wanted]
     differing = [
@@ -155,18 +156,20 @@ def _refuse_mismatch(path: Path, model: keras.Model, found: Mapping[str, tuple],
     if missing or unused or differing:
         raise ValueError(
             f"{path} does not fit the model {model.name!r}.\n"
-            f"  In the model, not in the file ({len(missing)}): {_some(missing)}\n"
-            f"  In the file, not in the model ({len(unused)}): {_some(unused)}\n"
-            f"  Of different shape ({len(differing)}): {_some(differing)}"
+            f"  In the model, not in the file ({len(missing)}): {some(missing)}\n"
+            f"  In the file, not in the model ({len(unused)}): {some(unused)}\n"
+            f"  Of different shape ({len(differing)}): {some(differing)}"
         )
 
 
-def _refuse_non_finite(name: str, array: np.ndarray) -> None:
+def refuse_non_finite(name: str, array: np.ndarray) -> None:
+    """Raise a ValueError if a value is NaN or infinite."""
     if not np.isfinite(array).all():
         raise ValueError(f"{name!r} holds values that are NaN or infinite.")
 
 
-def _some(names: Iterable[str]) -> str:
+def some(names: Iterable[str]) -> str:
+    """The first few names, for a message."""
     names = list(names)
     shown = ", ".join(names[:_NAMES_SHOWN]) or "none"
     return shown if len(names) <= _NAMES_SHOWN else f"{shown}, …"
