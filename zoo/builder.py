@@ -13,7 +13,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin
 
 import keras
 from keras import layers
@@ -21,6 +21,9 @@ from keras import layers
 from zoo import registry
 from zoo.layers import full_precision, global_pooling
 from zoo.registry import Card, Entry, keyword_parameters
+
+if TYPE_CHECKING:
+    from zoo.weights import Stored
 
 # Enough for graphs ten times as deep as that of resnet1202, the deepest one here.
 DEEP_GRAPH_RECURSION_LIMIT = 20_000
@@ -82,10 +85,12 @@ def create_model(
 
     Args:
         model: A registered name; `zoo.list_models()` lists them.
-        weights: None for random weights; the tag of published ones, such as "torchvision" or "timm.a1" (`zoo weights list`
-    shows them), or "default" for the most accurate with a free licence: they are fetched once and kept; or the path
-    of what `zoo.weights.save` wrote.
-        classes: Number of classes; None for the card's.
+        weights: None for random weights; the tag of published ones, such as "torchvision" or "timm.a1"
+            (`zoo.model_card(model).weights` has them), a source for its best, or "default" for the most accurate
+            with a free licence; or the path of what `zoo.weights.save` wrote. Published weights are fetched once
+            and kept in `ZOO_HOME`, or `~/.cache/cnn-zoo`; `zoo.preprocessor` gives what belongs before them.
+        classes: Number of classes; None for the card's. With published weights another number than theirs keeps
+            the body and makes a new head, which is logged.
         input_shape: Shape of the input without the batch, channels last; None for the card's, and without the head
             for any height and width. Sizes may be None wherever the head allows it.
         include_top: Whether the classifier head is built.
@@ -300,6 +305,7 @@ def _weights_loader(
     if weights is None:
         return lambda construct: construct().model
     from zoo.weights import load, open_weights
+    from zoo.weights.store import verify
     from zoo.weights.undrawn import undrawn
 
     if isinstance(weights, str) and weights in _tags(entry.card):
@@ -308,6 +314,9 @@ def _weights_loader(
         stored = open_weights(weights)
     except FileNotFoundError:
         raise ValueError(_no_weights(entry.card, str(weights))) from None
+    if "head" in stored.manifest:
+        verify(stored)
+        return _adapting_loader(entry.card, stored, str(weights))
 
     def loaded(construct: Callable[[], _Parts]) -> keras.Model:
         with undrawn():
@@ -338,10 +347,8 @@ def _published_loader(
     entry: Entry, tag: str, knobs: Mapping[str, Any]
 ) -> Callable[[Callable[[], _Parts]], keras.Model]:
     """A function that makes a model with published weights; they are fetched, if need be, and verified at once."""
-    from zoo.weights import cache, store
-    from zoo.weights.adapt import first_convolution
+    from zoo.weights import cache
     from zoo.weights.published import find
-    from zoo.weights.undrawn import undrawn
 
     card = entry.card
     default = _knobs(entry).get("variant")
@@ -351,7 +358,14 @@ def _published_loader(
             f"weights={tag!r}. Leave out one of the two."
         )
     row = find(card.name, tag)
-    stored = cache.fetch(row, build_for_conversion)
+    return _adapting_loader(card, cache.fetch(row, build_for_conversion), f"{card.name}:{row.tag}")
+
+
+def _adapting_loader(card: Card, stored: "Stored", label: str) -> Callable[[Callable[[], _Parts]], keras.Model]:
+    """A function that makes a model with verified weights that were converted, whatever its head and channels."""
+    from zoo.weights import store
+    from zoo.weights.adapt import first_convolution
+    from zoo.weights.undrawn import undrawn
 
     def loaded(construct: Callable[[], _Parts]) -> keras.Model:
         with undrawn() as redraw:
@@ -366,9 +380,9 @@ def _published_loader(
                     redraw(variable)
         if new:
             names = ", ".join(layer.name for layer in reversed(new))
-            _logger.warning("%s:%s with %d classes: new, to be trained: %s", card.name, row.tag, classes, names)
+            _logger.warning("%s with %d classes: new, to be trained: %s", label, classes, names)
         if first is not None:
-            _logger.warning("%s:%s with %d input channels: adapted: %s", card.name, row.tag, channels, first)
+            _logger.warning("%s with %d input channels: adapted: %s", label, channels, first)
         return model
 
     return loaded

@@ -105,8 +105,17 @@ def test_the_whole_path_of_a_user(source, home, state, caplog):
 def test_what_the_manifest_says(warm, content):
     manifest = open_weights(tensor_file(warm)).manifest
     row = find("resnet18", "timm.a1")
-    expected = {"weights": "resnet18:timm.a1", "source": "timm", "url": row.url, "licence": "apache-2.0",
-                "top1": row.top1, "top5": row.top5, "model": "resnet18", "head": ["logits"], "num_tensors": 102}  # fmt: skip
+    expected = {
+        "weights": "resnet18:timm.a1",
+        "source": "timm",
+        "url": row.url,
+        "licence": "apache-2.0",
+        "top1": row.top1,
+        "top5": row.top5,
+        "model": "resnet18",
+        "head": ["logits"],
+        "num_tensors": 102,
+    }
     assert {key: manifest[key] for key in expected} == expected
     pinned = {"url": row.url, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
     assert manifest["download"] == pinned
@@ -371,7 +380,7 @@ def test_a_pickle_is_read_with_weights_only(home, state):
     torch.save({"conv1.weight": Evil()}, other)
     with (
         pytest.raises(ValueError, match="is no state dict that PyTorch reads with weights_only=True"),
-        cache.unpickled(other),
+        cache.unpickled(other, file.parent),
     ):
         pass
     assert not (home / "owned").exists()

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import logging
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ PIN = "download.json"
 # What the cache holds was made by this version of the conversion; what another one made is made anew.
 CONVERSION = 1
 _LOCK = "lock"
+_PLAIN = (".safetensors", ".npz", ".h5")
 _BYTES_OF_A_PARAMETER = 8  # float32, and room for auxiliary classifiers and statistics
 _BYTES_BESIDE = 64 << 20
 
@@ -177,16 +179,35 @@ def _require_reader(row: Published) -> None:
 
 def _converted(row: Published, file: Path, build: Build) -> Stored:
     """The published file as a folder of ours."""
+    pin = json.loads((folder_of(row) / PIN).read_text(encoding="utf-8"))
+    return convert(row.model, file, row.source, folder_of(row), build, **facts(row), download=pin)
+
+
+def convert(model: str, file: Path, naming: str, folder: Path, build: Build, **said: Any) -> Stored:
+    """Write a file of another library as weights of ours.
+
+    Args:
+        model: A registered name.
+        file: Safetensors, or with another ending than `.safetensors`, `.npz` and `.h5` a state dict of PyTorch.
+        naming: Whose names the file has, as for `zoo.weights.load`.
+        folder: Where to.
+        build: Builds the model that the file is for.
+        **said: What the manifest shall say besides.
+
+    Raises:
+        ValueError: The file does not fit the model or cannot be read.
+        ImportError: PyTorch is not installed, and the file needs it.
+    """
     with contextlib.ExitStack() as stack:
-        if row.kind == "pth":
-            file = stack.enter_context(unpickled(file))
-        model, head = conversion_model(row.model, file, build)
-        conversion.load(model, file, source=row.source)  # type: ignore[arg-type]
-        pin = json.loads((folder_of(row) / PIN).read_text(encoding="utf-8"))
-        return store.save(model, folder_of(row), **facts(row), conversion=CONVERSION, download=pin, head=head)
+        if file.suffix not in _PLAIN:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(unpickled(file, folder))
+        built, head = _model_for(model, file, build)
+        conversion.load(built, file, source=naming)  # type: ignore[arg-type]
+        return store.save(built, folder, **said, conversion=CONVERSION, head=head)
 
 
-def conversion_model(name: str, file: Path, build: Build) -> tuple[keras.Model, list[str]]:
+def _model_for(name: str, file: Path, build: Build) -> tuple[keras.Model, list[str]]:
     """The model that a file is for, in float32, with auxiliary classifiers if the file has some."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
@@ -218,12 +239,14 @@ def _has_auxiliary(file: Path) -> bool:
 
 
 @contextlib.contextmanager
-def unpickled(file: Path) -> Iterator[Path]:
-    """A state dict of PyTorch as safetensors, for the time of the context.
+def unpickled(file: Path, folder: Path) -> Iterator[Path]:
+    """A state dict of PyTorch as safetensors in `folder`, for the time of the context.
 
     PyTorch reads it with `weights_only=True`, in a process of its own that ends with it.
     """
-    plain = file.with_name(f"{file.name}.{os.getpid()}.safetensors")
+    if importlib.util.find_spec("torch") is None:
+        raise ImportError(f'{file} is a pickle, which PyTorch reads. Install it: pip install "cnn-zoo[torch]".')
+    plain = folder / f".{file.name}.{secrets.token_hex(4)}.safetensors"
     # -P: the folder of that file holds modules of ours, which must not stand in for others of the same name.
     command = [sys.executable, "-P", str(Path(__file__).with_name("unpickle.py")), str(file), str(plain)]
     try:

@@ -151,6 +151,26 @@ def verify(stored: Stored) -> None:
         raise ValueError(f"{path} is damaged: its SHA-256 is {digest}, the manifest says {manifest['sha256']}.")
 
 
+def examine(stored: Stored) -> None:
+    """All that can be said of stored weights without their model; raise a ValueError that tells what is wrong.
+
+    Beyond `verify`: names and shapes are those of the manifest's fingerprint, and every value is finite.
+    """
+    verify(stored)
+    try:
+        with safetensors.safe_open(stored.path, framework="numpy") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            if odd := [name for name, item in slices.items() if item.get_dtype() not in _DTYPES]:
+                raise ValueError(f"{stored.path}: not floating-point: {some(odd)}.")
+            found = _fingerprint({name: tuple(item.get_shape()) for name, item in slices.items()})
+            if found != stored.manifest.get("architecture"):
+                raise ValueError(f"{stored.path} holds other names or shapes than the manifest beside it says.")
+            for name in slices:
+                refuse_non_finite(name, file.get_tensor(name))
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{stored.path} is no safetensors file: {error}.") from None
+
+
 def load_layers(
     model: keras.Model,
     stored: Stored,

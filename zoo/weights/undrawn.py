@@ -45,8 +45,8 @@ def undrawn() -> Iterator[Redraw]:
 
     def create(next_creator: Callable[..., Any], **options: Any) -> Any:
         initial = options.get("initial_value")
-        variable = _of(initial) if callable(initial) else None
-        if variable is None or "float" not in variable.dtype:
+        variable = _of(initial)
+        if variable is None or initial is None or "float" not in variable.dtype:
             return next_creator(**options)
         initials[id(variable)] = variable, initial
         return next_creator(**{**options, "initial_value": lambda: tf.zeros(variable.shape, variable.dtype)})
@@ -59,7 +59,7 @@ def undrawn() -> Iterator[Redraw]:
         yield redraw
 
 
-def _of(initial: Callable[[], Any]) -> keras.Variable | None:
+def _of(initial: Any) -> keras.Variable | None:
     """The Keras variable that an initial value is for: TensorFlow is given a function that knows it, and no shape.
 
     None if a version of Keras does that in another way; the variable is then drawn as ever.

@@ -8,6 +8,7 @@ import sys
 
 
 def main(source: str, target: str) -> None:
+    """Read the state dict at `source` and write the safetensors file `target`."""
     import safetensors.numpy
     import torch
 
