@@ -62,7 +62,7 @@ def test_info_of_a_network_that_pools_into_bins(capsys):
     assert "61,100,840" in out
 
 
-@pytest.mark.parametrize("name", ["lenet5", "simple_cnn", "resnet18_v2", "resnet1001_v2"])
+@pytest.mark.parametrize("name", ["lenet5", "simple_cnn", "resnet18_v2", "alexnet"])
 def test_info_works_for_every_kind(capsys, name):
     code, out, _ = call(capsys, "info", name, "--no-layers")
     assert code == 0

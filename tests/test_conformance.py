@@ -6,6 +6,7 @@ multiply-accumulates, endpoints, the card) run for EVERY name: they only build t
 and head: variants of an architecture differ in their rows alone, and a row is nothing but numbers.
 """
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -21,14 +22,25 @@ from zoo import registry
 from zoo.builder import builder
 
 NAMES = zoo.list_models()
+# A thousand layers take as long to build as forty other networks together.
+DEEPEST = ("resnet1001_v2", "resnet1202")
+
+
+@contextlib.contextmanager
+def undrawn():
+    """Weights are zeros for a while, where nobody asks for them: drawing them is most of a large network's build."""
+    with pytest.MonkeyPatch.context() as patch:
+        zeros = lambda self, shape, dtype=None: keras.ops.zeros(shape, dtype)  # noqa: E731
+        patch.setattr(keras.initializers.VarianceScaling, "__call__", zeros)
+        yield
 
 
 def architecture(name):
-    """Backbone, head and block; of a block with arguments filled in their names, for the values are numbers."""
+    """Backbone, head and block; of a block with arguments filled in whether it groups, for all else is numbers."""
     entry = registry.entry(name)
     block = entry.row.get("block")
     if isinstance(block, functools.partial):
-        return entry.backbone, entry.head, block.func, *sorted(block.keywords)
+        return entry.backbone, entry.head, block.func, *(("groups",) if "groups" in block.keywords else ())
     return entry.backbone, entry.head, block
 
 
@@ -61,18 +73,13 @@ def pictures(shape, count=2, seed=0):
     return np.random.default_rng(seed).uniform(-1, 1, (count, *shape)).astype("float32")
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.slow if name in DEEPEST else ()) for name in NAMES],
+)
 def default(request):
-    """Each model as its builder makes it without arguments; built once for all checks of its numbers.
-
-    They do not ask for the values of the weights, which are zeros: drawing them is most of a large network's build.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            keras.initializers.VarianceScaling,
-            "__call__",
-            lambda self, shape, dtype=None: keras.ops.zeros(shape, dtype),
-        )
+    """Each model as its builder makes it without arguments; built once for all checks of its numbers."""
+    with undrawn():
         model = builder(request.param)()
     yield request.param, model
     keras.utils.clear_session()
@@ -238,11 +245,13 @@ def test_mixed_precision_keeps_a_float32_head_and_another_seed_gives_other_weigh
 def test_save_load_clone_and_compile_change_no_output(small, tmp_path):
     model, inputs, expected = small.model, small.inputs, small.expected
     model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
+    with undrawn():
+        loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded(inputs, training=False), expected)
     assert zoo.endpoints(loaded) == zoo.endpoints(model)
 
-    clone = keras.models.clone_model(model)
+    with undrawn():
+        clone = keras.models.clone_model(model)
     clone.set_weights(model.get_weights())
     np.testing.assert_array_equal(clone(inputs, training=False), expected)
 
@@ -250,7 +259,8 @@ def test_save_load_clone_and_compile_change_no_output(small, tmp_path):
     np.testing.assert_allclose(compiled(inputs), expected, rtol=1e-4, atol=1e-5)
 
     zoo.weights.save(model, tmp_path / "weights")
-    other = small_model(small.name, weights=tmp_path / "weights")
+    with undrawn():
+        other = small_model(small.name, weights=tmp_path / "weights")
     np.testing.assert_array_equal(other(inputs, training=False), expected)
 
 
@@ -286,12 +296,14 @@ def test_without_the_head_any_size_runs(name):
     channels = zoo.model_card(name).input_shape[-1]
     body = zoo.create_model(name, include_top=False)
     assert body.input_shape == (None, None, None, channels)
-    vectors = zoo.create_model(name, include_top=False, pooling="avg", input_shape=small_shape(name))
+    with undrawn():
+        vectors = zoo.create_model(name, include_top=False, pooling="avg", input_shape=small_shape(name))
     vectors.set_weights(body.get_weights())
     inputs = pictures(small_shape(name))
     maps = body(inputs, training=False).numpy()
     np.testing.assert_allclose(vectors(inputs, training=False), maps.mean(axis=(1, 2)), rtol=1e-4, atol=1e-5)
-    highest = zoo.create_model(name, include_top=False, pooling="max", input_shape=small_shape(name))
+    with undrawn():
+        highest = zoo.create_model(name, include_top=False, pooling="max", input_shape=small_shape(name))
     highest.set_weights(body.get_weights())
     np.testing.assert_allclose(highest(inputs, training=False), maps.max(axis=(1, 2)), rtol=1e-4, atol=1e-5)
 

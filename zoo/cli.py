@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from zoo.registry import Card
 
-BAD_INPUT = 2
+GAVE_UP, BAD_INPUT = 1, 2
 
 
 class _Parser(argparse.ArgumentParser):
@@ -32,16 +32,25 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 2 for bad input, 130 after an interrupt.
+    """Run the command line and return its exit code.
+
+    0; 1 for a training that gave up; 2 for bad input; 130 after an interrupt, 143 after SIGTERM.
 
     Args:
         argv: Arguments without the program's name; None for those of the process.
     """
     arguments = _parser().parse_args(argv)
     try:
+        if arguments.command == "launch":
+            return _launch(arguments)
         with _quiet():
             _start_tensorflow()
         arguments.run(arguments)
+    except _gave_up() as error:
+        if arguments.traceback:
+            raise
+        print(f"zoo {arguments.command}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return GAVE_UP
     except (ValueError, TypeError, OSError) as error:
         if arguments.traceback:
             raise
@@ -52,11 +61,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _gave_up() -> tuple[type[Exception], ...]:
+    """The errors of a training that cannot go on; known once a training was asked for."""
+    training = sys.modules.get("zoo.training")
+    return () if training is None else (training.NonFiniteLossError, training.RunInUse)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="zoo", description="Convolutional networks for Keras 3: list, train, evaluate, predict.")
     parser.add_argument("--traceback", action="store_true", help="show the whole traceback of an error")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
-    for add in (_add_list, _add_info, _add_train, _add_evaluate, _add_predict, _add_report, _add_weights):
+    adders = (_add_list, _add_info, _add_train, _add_launch, _add_evaluate, _add_predict, _add_report, _add_weights)
+    for add in adders:
         add(commands)
     for entry_point in importlib.metadata.entry_points(group="zoo.commands"):
         entry_point.load()(commands)
@@ -180,7 +196,13 @@ def _add_train(commands: Any) -> None:
     add, none = parser.add_argument, argparse.SUPPRESS
     add("model", help="registered name")
     add("--data", default=none, help="digits, tfds:NAME or folder:PATH (default: digits)")
-    add("--out", required=True, metavar="DIR", help="run folder; must be new")
+    add("--out", required=True, metavar="DIR",
+        help="run folder; an unfinished run of the same settings goes on where it was")  # fmt: skip
+    add("--devices", type=_devices, default="auto", metavar="N|LIST",
+        help='number of devices, or names such as "GPU:0,GPU:2" (default: all GPUs, else the processor)')  # fmt: skip
+    add("--save-steps", type=int, metavar="N", help="write a checkpoint every N batches (default: by time alone)")
+    add("--save-minutes", type=float, default=10.0, metavar="M",
+        help="write a checkpoint every M minutes, besides the end of each epoch (default: 10)")  # fmt: skip
     add("--overwrite", action="store_true", help="delete the run that the folder holds (default: refuse)")
     add("--seed", type=int, default=none, help="seed of weights, order, augmentation and dropout (default: 0)")
     add("--split-seed", type=int, default=none, help="seed of the split of the data (default: 0)")
@@ -189,6 +211,15 @@ def _add_train(commands: Any) -> None:
     add("--optimizer", choices=("adamw", "sgd"), default=none, help="sgd has momentum 0.9 (default: adamw)")
     add("--learning-rate", type=float, default=none, help="learning rate at the start (default: 0.003)")
     add("--weight-decay", type=float, default=none, help="decoupled weight decay (default: 0.05)")
+    add("--schedule", choices=("constant", "cosine"), default=none,
+        help="course of the learning rate; cosine goes to 0 and leaves out --plateau (default: constant)")  # fmt: skip
+    add("--average", type=float, default=none, metavar="MOMENTUM",
+        help="keep a moving average of the weights, such as 0.999; 0: none (default: 0.0)")  # fmt: skip
+    add("--clip-norm", type=float, default=none, metavar="NORM", help="clip the gradient's norm (default: no clipping)")
+    add("--accumulate", type=int, default=none, metavar="N", help="average N batches for one update (default: 1)")
+    add("--on-nonfinite", choices=("stop", "skip", "lower"), default=none,
+        help="after a training loss that is NaN or infinite, go back to the last checkpoint and stop, skip the batch, "
+             "or halve the learning rate (default: stop)")  # fmt: skip
     add("--plateau", type=int, default=none, metavar="EPOCHS",
         help="multiply the learning rate by 0.3 after so many epochs without a lower validation loss; 0: never "
              "(default: 6)")  # fmt: skip
@@ -222,12 +253,33 @@ def _train(arguments: argparse.Namespace) -> None:
             overwrite=arguments.overwrite,
             command=["zoo", *sys.argv[1:]],
             callbacks=[progress],
+            devices=arguments.devices,
+            save_steps=arguments.save_steps,
+            save_minutes=arguments.save_minutes,
         )
+    if run is None:  # a worker of several; the first one writes
+        return
     result = run.result()
     test = result["evaluation"]
     print(f"stopped after {result['epochs']} epochs, {result['seconds']:.0f} s: {result['stopped']['explanation']}")
     print(_scores(test))
     print(run.folder / "report.html")
+
+
+def _add_launch(commands: Any) -> None:
+    parser = commands.add_parser("launch", help="run a command in several processes that train together")
+    parser.add_argument("--workers", type=int, required=True, metavar="N", help="number of processes on this machine")
+    parser.add_argument("--restarts", type=int, default=3, metavar="N",
+        help="start all again so often after one has died (default: 3)")  # fmt: skip
+    parser.add_argument("line", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="such as -- zoo train …")
+    parser.set_defaults(run=_launch)
+
+
+def _launch(arguments: argparse.Namespace) -> int:
+    from zoo import launcher
+
+    line = arguments.line[1:] if arguments.line[:1] == ["--"] else arguments.line
+    return launcher.launch(line, workers=arguments.workers, restarts=arguments.restarts)
 
 
 def _scores(scores: dict[str, Any]) -> str:
@@ -314,6 +366,13 @@ def _weights(arguments: argparse.Namespace) -> None:
     from zoo.weights import commands
 
     getattr(commands, arguments.function)(arguments)
+
+
+def _devices(text: str) -> str | int | list[str]:
+    """`auto`, `2`, or `GPU:0,GPU:1`."""
+    if text == "auto" or text.isdecimal():
+        return text if text == "auto" else int(text)
+    return [name.strip() for name in text.split(",")]
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -27,7 +27,8 @@ def run(tmp_path_factory):
 
 def test_the_folder_is_complete(run):
     assert sorted(os.listdir(run.folder)) == [
-        "best", "config.json", "figures", "metrics.jsonl", "report.html", "result.json", "tensorboard", "timing.jsonl"
+        "best", "checkpoints", "config.json", "figures", "metrics.jsonl", "report.html", "result.json", "tensorboard",
+        "timing.jsonl",
     ]  # fmt: skip
     assert {"curves.png", "confusion.png", "mistakes.png", "filters.png"} <= set(os.listdir(run.folder / "figures"))
     assert len(run.history()) == 6
@@ -116,8 +117,11 @@ def test_target_and_patience_end_a_training(tmp_path):
 
 def test_a_training_that_diverges_ends_with_a_reason(tmp_path):
     settings = runs.Settings(model="simple_cnn", epochs=5, optimizer="sgd", learning_rate=1e20)
-    with pytest.raises(ValueError, match=r"validation loss was never finite, so there are no weights: .*loss is nan"):
+    with pytest.raises(
+        zoo.training.NonFiniteLossError, match=r"loss of batch \d of epoch 1 is (nan|inf).*that of step 0"
+    ):
         runs.train(settings, tmp_path / "a")
+    assert list((tmp_path / "a" / "bad_batches").glob("epoch1_batch*.npz"))
     with pytest.raises(ValueError, match="has no weights yet: its training ended before the first epoch"):
         _ = runs.open_run(tmp_path / "a").model
     with pytest.raises(ValueError, match=r"is no finished run: it has no result.json"):
@@ -127,7 +131,9 @@ def test_a_training_that_diverges_ends_with_a_reason(tmp_path):
 def test_a_used_folder_is_refused_and_overwritten_on_request(run, tmp_path):
     settings = runs.Settings(model="simple_cnn", epochs=1)
     before = (run.folder / "config.json").read_bytes()
-    with pytest.raises(ValueError, match="holds a run already. Choose another folder, or overwrite it"):
+    with pytest.raises(
+        ValueError, match=r"holds another run\. .*there, now\): .*training.epochs 6, 1; .*batch_size 64, 32; seed 1, 0"
+    ):
         runs.train(settings, run.folder)
     assert (run.folder / "config.json").read_bytes() == before
     (tmp_path / "mine.txt").write_text("precious")
@@ -140,6 +146,52 @@ def test_a_used_folder_is_refused_and_overwritten_on_request(run, tmp_path):
     (first / "old").write_text("")
     runs.train(settings, first, overwrite=True)
     assert not (first / "old").exists()
+
+
+def test_a_finished_run_is_left_as_it_is(run):
+    before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    again = runs.train(runs.Settings(model="simple_cnn", seed=1, epochs=6, batch_size=64), run.folder)
+    assert again.result() == run.result()
+    assert {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()} == before
+
+
+class StopHereError(Exception):
+    pass
+
+
+def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path):
+    settings = runs.Settings(
+        model="resnet20", epochs=3, batch_size=128, augment="flip,shift=1", average=0.9, schedule="cosine",
+        clip_norm=1.0, accumulate=2, knobs={"drop_path": 0.1},
+    )  # fmt: skip
+
+    def stop(batch, logs):
+        if batch == 7:
+            raise StopHereError
+
+    whole = runs.train(settings, tmp_path / "whole", save_steps=8)
+    callback = keras.callbacks.LambdaCallback(on_train_batch_end=stop)
+    with pytest.raises(StopHereError):
+        runs.train(settings, tmp_path / "other", save_steps=8, callbacks=[callback])
+    assert not (tmp_path / "other" / "result.json").exists()
+    (tmp_path / "other" / "metrics.jsonl").write_text('{"epoch": 1, "loss": 0}\n')  # of an epoch that no checkpoint has
+    other = runs.train(settings, tmp_path / "other", save_steps=8)
+    for name in ("metrics.jsonl", "best/manifest.json"):
+        assert (other.folder / name).read_bytes() == (whole.folder / name).read_bytes()
+    for name in ("stopped", "best", "evaluation", "epochs"):
+        assert other.result()[name] == whole.result()[name]
+
+
+def test_two_trainings_in_one_folder_are_refused(tmp_path):
+    folder = tmp_path / "run"
+    settings = runs.Settings(model="simple_cnn", epochs=1)
+    (folder / "checkpoints").mkdir(parents=True)
+    store = zoo.training.Checkpoints(folder / "checkpoints")
+    for overwrite in (False, True):
+        with pytest.raises(zoo.training.RunInUse):
+            runs.train(settings, folder, overwrite=overwrite)
+    store.close()
+    assert runs.train(settings, folder).result()["epochs"] == 1
 
 
 @pytest.mark.parametrize(
@@ -155,6 +207,12 @@ def test_a_used_folder_is_refused_and_overwritten_on_request(run, tmp_path):
         ({"weight_decay": -1}, ValueError, "weight_decay must be at least 0"),
         ({"optimizer": "lion"}, ValueError, "optimizer must be 'adamw' or 'sgd'"),
         ({"target": 99}, ValueError, "target must be above 0 and at most 1. Received: target=99"),
+        ({"schedule": "linear"}, ValueError, "schedule must be 'constant' or 'cosine'. Received: schedule='linear'"),
+        ({"average": 1.0}, ValueError, "average must be from 0 to below 1. Received: average=1.0"),
+        ({"clip_norm": 0.0}, ValueError, "clip_norm must be above 0. Received: clip_norm=0.0"),
+        ({"accumulate": 0}, ValueError, "accumulate must be at least 1"),
+        ({"on_nonfinite": "go"}, ValueError, "on_nonfinite must be 'stop', 'skip' or 'lower'"),
+        ({"on_nonfinite": "lower", "schedule": "cosine"}, ValueError, '"lower" needs schedule="constant"'),
         ({"augment": "blur"}, ValueError, 'Augmentations are "flip"'),
     ],
 )
@@ -204,6 +262,8 @@ def test_a_half_written_last_line_is_left_out(run, tmp_path):
 def check_whole(folder):
     """Every file of a run folder can be read to its end."""
     for path in folder.rglob("*"):
+        if runs.run.CHECKPOINTS in path.parts:
+            continue  # a checkpoint is whole once its folder has its name; half-written ones are swept up later
         if path.suffix == ".json":
             json.loads(path.read_text())
         elif path.suffix == ".jsonl":

@@ -3,7 +3,7 @@
 import functools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from zoo.report import Evaluation, write_report
 
 FORMAT = 1
 CONFIG, RESULT, METRICS, BEST = "config.json", "result.json", "metrics.jsonl", "best"
+CHECKPOINTS, REPORT = "checkpoints", "report.html"
 
 # Python takes over every so many steps; a call costs about as much as a step of the smallest networks.
 STEPS_PER_CALL = 8
@@ -48,9 +49,9 @@ class Run:
     folder: Path
     config: Mapping[str, Any]
 
-    def _keep(self, model: keras.Model, dataset: data.Dataset) -> None:
-        """Take the model and the data that are there already."""
-        self.__dict__.update(model=model, dataset=dataset)
+    def _keep(self, **parts: keras.Model | data.Dataset) -> None:
+        """Take the model or the data that are there already."""
+        self.__dict__.update(parts)
 
     @functools.cached_property
     def dataset(self) -> data.Dataset:
@@ -183,10 +184,12 @@ class Run:
         return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-def make_trainer(model: keras.Model, optimizer: keras.Optimizer | str) -> training.Trainer:
+def make_trainer(
+    model: keras.Model | Callable[[], keras.Model], optimizer: keras.Optimizer | str, **options: Any
+) -> training.Trainer:
     """The trainer of a classifier: cross-entropy on whole-number labels, accuracy."""
     return training.Trainer(
-        model, optimizer=optimizer, loss="sparse_categorical_crossentropy", steps_per_call=STEPS_PER_CALL
+        model, optimizer=optimizer, loss="sparse_categorical_crossentropy", steps_per_call=STEPS_PER_CALL, **options
     )
 
 

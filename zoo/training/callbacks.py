@@ -4,7 +4,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import rich.console
 import rich.progress
 import tensorflow as tf
 
-from zoo import weights
+from zoo import files, weights
 from zoo.training.stopping import Mode, Rule, direction
 
 
@@ -51,6 +51,16 @@ class StopTraining(keras.callbacks.Callback):
             self.reason, self.fired = self.rule.explain(), self.rule.name
             self.model.stop_training = True
 
+    def get_state(self) -> dict[str, Any]:
+        """What the rule remembers, and whether it has fired, as plain JSON."""
+        return {"rule": self.rule.get_state(), "reason": self.reason, "fired": self.fired}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `get_state` returned."""
+        self.rule.set_state(state["rule"])
+        self.rule.start()
+        self.reason, self.fired = state["reason"], state["fired"]
+
 
 class SaveBest(keras.callbacks.Callback):
     """Keeps the weights of the best epoch on the disk, whole at any moment.
@@ -80,6 +90,14 @@ class SaveBest(keras.callbacks.Callback):
             self.best = {"epoch": epoch + 1, **logs}
             weights.save(self.model, self.folder, epoch=epoch + 1, metric=self.metric, value=value)
 
+    def get_state(self) -> dict[str, Any]:
+        """The best epoch so far, as plain JSON."""
+        return {"best": self.best}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `get_state` returned."""
+        self.best = state["best"]
+
 
 class MetricsLog(keras.callbacks.Callback):
     """Writes each epoch's metrics as one line of JSON and as TensorBoard scalars, and its duration to a file apart.
@@ -94,6 +112,21 @@ class MetricsLog(keras.callbacks.Callback):
         super().__init__()
         self.folder = Path(folder)
         self._epoch_began = 0.0
+        self._epochs = 0
+
+    def get_state(self) -> dict[str, Any]:
+        """Number of epochs that are written, as plain JSON."""
+        return {"epochs": self._epochs}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on behind the epochs of `get_state`: lines that a killed process has written after them go."""
+        self._epochs = state["epochs"]
+        for name in ("metrics.jsonl", "timing.jsonl"):
+            path = self.folder / name
+            if path.exists():
+                lines = path.read_bytes().splitlines(keepends=True)
+                if len(lines) > self._epochs:
+                    files.write_atomic(path, b"".join(lines[: self._epochs]))
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._writer = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
@@ -111,6 +144,7 @@ class MetricsLog(keras.callbacks.Callback):
             for name, value in logs.items():
                 tf.summary.scalar(name, value)
         self._writer.flush()
+        self._epochs = epoch + 1
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self._writer.close()

@@ -1,0 +1,188 @@
+"""Several processes of this machine that train together, watched from outside.
+
+    zoo launch --workers 2 -- zoo train resnet20 --out runs/a
+
+Each process gets a `TF_CONFIG` with the addresses of all and its own place, as a cluster's scheduler would set it. When
+one of them dies or stands still, none can go on: all are ended and, as often as is allowed, started again. A training
+goes on from its last checkpoint, to the same weights.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+# Seconds for which a process may stand still (SIGSTOP) before it counts as dead, and between two looks.
+STANDSTILL_SECONDS = 10.0
+_LOOK_SECONDS = 0.2
+
+# Exit codes that no restart mends: bad input, and what a process that was asked to end says after it has saved.
+_FINAL = (2, 128 + signal.SIGINT, 128 + signal.SIGTERM)
+
+
+def launch(
+    command: Sequence[str],
+    *,
+    workers: int,
+    restarts: int = 0,
+    standstill_seconds: float = STANDSTILL_SECONDS,
+    output: TextIO | None = None,
+) -> int:
+    """Run a command in several processes that know of each other.
+
+    Args:
+        command: The command line of each process; `zoo` stands for this installation.
+        workers: Number of processes, at least 1.
+        restarts: How often all may be started again after one has died.
+        standstill_seconds: Seconds for which a process may be stopped before it counts as dead.
+        output: Where the lines of all go, each after `[worker N]`; None for the standard output.
+
+    Returns:
+        0 when all have ended well, else the exit code of the first that did not; 128 plus the signal's number for one
+        that was killed.
+
+    Raises:
+        ValueError: A number is too small, or there is no command.
+    """
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1. Received: workers={workers}")
+    if restarts < 0:
+        raise ValueError(f"restarts must be at least 0. Received: restarts={restarts}")
+    if not command:
+        raise ValueError("There is no command to launch. Example: zoo launch --workers 2 -- zoo train resnet20 --out a")
+    command = [sys.executable, "-m", "zoo", *command[1:]] if command[0] == "zoo" else list(command)
+    group = _Group(command, workers, standstill_seconds, output or sys.stdout)
+    with _forwarding(group):
+        for attempt in range(restarts + 1):
+            code = group.run()
+            if code == 0 or code in _FINAL or group.asked_to_end or attempt == restarts:
+                return code
+            group.say(f"all workers start again ({attempt + 1} of {restarts})")
+    raise AssertionError("the loop returns")
+
+
+class _Group:
+    def __init__(self, command: list[str], workers: int, standstill_seconds: float, output: TextIO) -> None:
+        self._command, self._workers = command, workers
+        self._standstill_seconds = standstill_seconds
+        self._output = output
+        self._lock = threading.Lock()
+        self._processes: list[subprocess.Popen[str]] = []
+        self.asked_to_end = False
+
+    def run(self) -> int:
+        """Start all, wait for the end of all or the death of one; returns an exit code."""
+        hosts = [f"127.0.0.1:{port}" for port in _free_ports(self._workers)]
+        readers = []
+        self._processes = []
+        try:
+            for index in range(self._workers):
+                process = self._start(hosts, index)
+                self._processes.append(process)
+                readers.append(threading.Thread(target=self._copy, args=(index, process), daemon=True))
+                readers[-1].start()
+            return self._watch()
+        finally:
+            for process in self._processes:
+                if process.poll() is None:
+                    process.kill()
+                process.wait()
+            for reader in readers:
+                reader.join()
+
+    def _start(self, hosts: list[str], index: int) -> "subprocess.Popen[str]":
+        config = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
+        environment = {**os.environ, "TF_CONFIG": json.dumps(config), "PYTHONUNBUFFERED": "1"}
+        # A session of its own: an interrupt from the terminal reaches the launcher alone, which passes it on.
+        return subprocess.Popen(
+            self._command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace", start_new_session=True,
+        )  # fmt: skip
+
+    def _watch(self) -> int:
+        stands_since: dict[int, float] = {}
+        while True:
+            codes = [process.poll() for process in self._processes]
+            for index, code in enumerate(codes):
+                if code:
+                    code = 128 - code if code < 0 else code
+                    if code not in _FINAL:
+                        self.say(f"worker {index} has ended with exit code {code}")
+                        return code
+            if all(code is not None for code in codes):
+                return max(code or 0 for code in codes)
+            now = time.monotonic()
+            for index, process in enumerate(self._processes):
+                if codes[index] is not None or not _is_stopped(process.pid):
+                    stands_since.pop(index, None)
+                elif now - stands_since.setdefault(index, now) >= self._standstill_seconds:
+                    self.say(f"worker {index} has been standing still for {self._standstill_seconds:g} s")
+                    return 128 + signal.SIGSTOP
+            time.sleep(_LOOK_SECONDS)
+
+    def _copy(self, index: int, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout is not None
+        with process.stdout as lines:
+            for line in lines:
+                self._write(f"[worker {index}] {line.rstrip()}")
+
+    def say(self, text: str) -> None:
+        """One line of the launcher's own."""
+        self._write(f"[launch] {text}")
+
+    def _write(self, line: str) -> None:
+        with self._lock:
+            self._output.write(line + "\n")
+            self._output.flush()
+
+    def pass_on(self, number: int) -> None:
+        """Send a signal to all that run."""
+        self.asked_to_end = True
+        for process in self._processes:
+            if process.poll() is None:
+                process.send_signal(number)
+
+
+class _forwarding:  # noqa: N801, reads as the statement that it is
+    """Passes SIGTERM and SIGINT on to the processes while it is entered."""
+
+    def __init__(self, group: _Group) -> None:
+        self._group = group
+        self._old: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._old[number] = signal.signal(number, self._pass_on)
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        self._group.pass_on(number)
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [item.getsockname()[1] for item in sockets]
+    for item in sockets:
+        item.close()
+    return ports
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a process was stopped by a signal; known on Linux, elsewhere the other workers notice by themselves."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return text.rpartition(")")[2].split()[0] in ("T", "t")
