@@ -55,6 +55,13 @@ def test_info(capsys):
     assert "stage4_block3_conv3" not in out
 
 
+def test_info_of_a_network_that_pools_into_bins(capsys):
+    code, out, _ = call(capsys, "info", "alexnet", "--image-size", "100x80", "--no-layers")
+    assert code == 0
+    assert "not uniform" in out
+    assert "61,100,840" in out
+
+
 @pytest.mark.parametrize("name", ["lenet5", "simple_cnn", "resnet18_v2", "resnet1001_v2"])
 def test_info_works_for_every_kind(capsys, name):
     code, out, _ = call(capsys, "info", name, "--no-layers")

@@ -90,10 +90,10 @@ def _list(arguments: argparse.Namespace) -> None:
         print(markdown_table([zoo.model_card(name) for name in names]))
     else:
         rows = [_row(zoo.model_card(name)) for name in names]
-        _print(_table(_HEADER, rows, right=(1, 2, 3, 4), title=f"{len(names)} models"))
+        _print(_table(_HEADER, rows, right=(1, 2, 3, 4, 5), title=f"{len(names)} models"))
 
 
-_HEADER = ("name", "year", "parameters", "multiply-accumulates", "top-1 %", "measured on", "endpoints")
+_HEADER = ("name", "year", "parameters", "multiply-accumulates", "top-1 %", "top-5 %", "measured on", "endpoints")
 
 
 def _row(card: "Card") -> list[str]:
@@ -104,6 +104,7 @@ def _row(card: "Card") -> list[str]:
         f"{card.num_params:,}",
         f"{card.num_macs:,}",
         f"{best.top1:g}" if best else "",
+        f"{best.top5:g}" if best and best.top5 else "",
         f"{best.dataset}, {best.protocol} ({best.source})" if best else "",
         " ".join(card.endpoints),
     ]
@@ -111,7 +112,7 @@ def _row(card: "Card") -> list[str]:
 
 def markdown_table(cards: "Sequence[Card]") -> str:
     """The README's table of models: one row for each card, accuracy as published."""
-    lines = [_HEADER, ["---", "---", "---:", "---:", "---:", "---", "---"], *(_row(card) for card in cards)]
+    lines = [_HEADER, ["---", "---", "---:", "---:", "---:", "---:", "---", "---"], *(_row(card) for card in cards)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -151,15 +152,23 @@ def _info(arguments: argparse.Namespace) -> None:
         facts.append(("note", card.note))
     _print(_table(None, facts, title=f"{card.name}: {card.summary}"))
     shapes = {row.name: row.output_shape[1:] for row in rows}
-    fields = {name: zoo.receptive_field(model, name) for name in zoo.endpoints(model)}
-    endpoints = [
-        (name, _shape(shapes[name]), _shape(field.size), _shape(field.stride)) for name, field in fields.items()
-    ]
+    endpoints = [(name, _shape(shapes[name]), *_field(model, name)) for name in zoo.endpoints(model)]
     _print(_table(("endpoint", "shape", "receptive field", "stride"), endpoints, right=(1, 2, 3)))
     if arguments.layers:
         lines = [(row.name, row.kind, _shape(row.output_shape[1:]), f"{row.params:,}", f"{row.macs:,}") for row in rows]
         header = ("layer", "kind", "output", "parameters", "multiply-accumulates")
         _print(_table(header, lines, right=(2, 3, 4)))
+
+
+def _field(model: Any, name: str) -> tuple[str, str]:
+    """Size and stride of an endpoint's receptive field."""
+    import zoo
+
+    try:
+        field = zoo.receptive_field(model, name)
+    except ValueError:  # behind pooling into bins, which differ in size
+        return "not uniform", "not uniform"
+    return _shape(field.size), _shape(field.stride)
 
 
 def _shape(sizes: Sequence[int] | None) -> str:
