@@ -2,8 +2,8 @@
 
 For each family a function says which layer of ours a module of theirs is (`torch_names`, `keras_names`); all else is
 the same for all. PyTorch's kernels change from (out, in, rows, columns) to Keras's order, dense layers behind a
-flattened map from channels first to channels last. Where an epsilon differs from our batch norm's, the variance makes up for it;
-where a convolution of theirs has a bias that ours leaves to the batch norm behind it, the mean does.
+flattened map from channels first to channels last. Where an epsilon differs from our batch norm's, the variance
+makes up for it; where a convolution of theirs has a bias that ours leaves to the batch norm behind it, the mean does.
 """
 
 import os
@@ -275,8 +275,8 @@ def _pads_elsewhere(model: keras.Model) -> str | None:
     sizes = model.inputs[0].shape[1:3]
     if any(size is None or size % 32 != 1 for size in sizes):
         return (
-            "it pads maps of an even size at the bottom and right alone. Only where strided layers see odd sizes are both "
-            f"equal: build the model with sizes of 32 n + 1, e.g. 225. Received: {tuple(sizes)}"
+            "it pads maps of an even size at the bottom and right alone. Only where strided layers see odd sizes both "
+            f"are equal: build the model with sizes of 32 n + 1, e.g. 225. Received: {tuple(sizes)}"
         )
     return None
 
