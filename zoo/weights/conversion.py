@@ -1,56 +1,92 @@
-"""Weights files of torchvision and timm: their names to our layers, their layout to Keras's.
+"""Weights files of torchvision, timm and keras.applications: their names to our layers, their layout to ours.
 
-Such a file names each tensor by module and parameter, `layer1.0.conv1.weight`. For each family a function says which
-layer of ours a module is; all else is the same for all: kernels change from (out, in, rows, columns) to Keras's
-order, dense layers behind a flattened map from channels first to channels last, and the variance of a batch norm
-makes up for an epsilon that differs from our layer's.
+For each family a function says which layer of ours a module of theirs is (`torch_names`, `keras_names`); all else is
+the same for all. PyTorch's kernels change from (out, in, rows, columns) to Keras's order, dense layers behind a
+flattened map from channels first to channels last. Where an epsilon differs from our batch norm's, the variance
+makes up for it; where a convolution of theirs has a bias that ours leaves to the batch norm behind it, the mean does.
 """
 
 import os
-import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import keras
 import numpy as np
-import safetensors
 
-from zoo.weights import store
-from zoo.weights.store import Stored, refuse_mismatch, refuse_non_finite
+from zoo.weights import keras_names, store, torch_names
+from zoo.weights.adapt import first_convolution
+from zoo.weights.store import Stored, refuse_mismatch, refuse_non_finite, some
+from zoo.weights.tensor_files import Tensor, open_tensors
+from zoo.weights.torch_names import Names, Shapes
 
-Source = Literal["torchvision", "timm"]
-Shapes = Mapping[str, tuple[int, ...]]
-Names = dict[str, str]
+Source = Literal["torchvision", "timm", "keras"]
+InputTransform = tuple[tuple[float, ...], tuple[float, ...]]
 
-_PARAMETERS = {
+_DTYPES = ("float64", "float32", "float16")
+_TORCH_PARAMETERS = {
     "weight": ("kernel", "gamma"),
     "bias": ("bias", "beta"),
     "running_mean": ("moving_mean",),
     "running_var": ("moving_variance",),
 }
-_DTYPES = ("F64", "F32", "F16")
+_HEADS = ("fc6", "fc7", "hidden", "logits", "conv10")
+
+
+@dataclass(frozen=True)
+class _Family:
+    """How the files of one source name one family.
+
+    Attributes:
+        title: What the family is called in messages.
+        markers: Layers that of all our networks only this family has together.
+        names: Gives our layer for each module.
+        epsilon: That of their batch norm, or None if it is that of ours.
+        has_folded_biases: Whether each of their convolutions has a bias, and ours has it in the mean of its batch norm.
+        is_unscaled: Whether their batch norm has no scale; ours then is 1.
+        obstacle: Says why a model cannot give the same outputs, or None if it does.
+    """
+
+    title: str
+    markers: tuple[str, ...]
+    names: Callable[[Shapes, keras.Model], Names]
+    epsilon: float | None = None
+    has_folded_biases: bool = False
+    is_unscaled: bool = False
+    obstacle: Callable[[keras.Model], str | None] = lambda model: None
 
 
 def load(
-    model: keras.Model, weights: Stored | str | os.PathLike, source: Source | None = None
-) -> keras.Model:  # fmt: skip
+    model: keras.Model,
+    weights: Stored | str | os.PathLike,
+    source: Source | None = None,
+    *,
+    input_transform: InputTransform | None = None,
+) -> keras.Model:
     """Fill a model with weights from a file.
 
     Args:
         model: A built model; with a source, of a family that the source has, with or without its head.
-        weights: With `source=None` what `zoo.weights.save` wrote. Else a safetensors file with the names of that
-            source's state dict, as timm publishes them; nothing in it is unpickled. Its shapes are compared with
-            the model's before data is read.
-        source: Whose names the file has: "torchvision", "timm", or None for our own.
+        weights: With `source=None` what `zoo.weights.save` wrote. Else a file with the names of that source:
+            `.safetensors` and `.npz` for all, as timm publishes them; `.pth` for those of PyTorch, which needs PyTorch
+            and is read with `weights_only=True`; `.h5` for "keras", as keras.applications publishes them or Keras 3
+            writes them. Its shapes are compared with the model's before data is read.
+        source: Whose names the file has: "torchvision", "timm", "keras", or None for our own.
+        input_transform: (scale, offset) for each channel, which the weights expect their inputs times and plus; it
+            becomes part of the first convolution, exactly. torchvision's Inception v3 has such weights
+            (`Published.input_transform`); its preprocessing must then leave that step out.
 
     Returns:
         The same model.
 
     Raises:
         FileNotFoundError: There is no file at the path.
-        ValueError: The file is no safetensors file, names and shapes do not fit the model (both sides are shown),
-            a value is not finite, or the source has no network of the model's family. The model is then unchanged.
+        ImportError: The file is one of PyTorch's, which is not installed.
+        ValueError: The file is damaged or of another format, names and shapes do not fit the model (both sides are
+            shown), a value is not finite, the source has no network of the model's family or one that computes
+            something else, or the first convolution pads, so that it cannot take up `input_transform`. The model is
+            then unchanged.
 
     Example:
         >>> import tempfile, zoo
@@ -61,77 +97,114 @@ def load(
         'lenet5'
     """
     if source is None:
+        if input_transform is not None:
+            raise ValueError("input_transform is for files of other sources; our own have it in their weights.")
         return store.load(model, weights)
     if source not in get_args(Source):
         legal = " or ".join(repr(name) for name in get_args(Source))
         raise ValueError(f"source must be {legal}, or None for our own files. Received: source={source!r}")
     if isinstance(weights, Stored):
         raise ValueError("What zoo.weights.save wrote has our names: load it with source=None.")
-    rename, epsilon = _family(model, source)
-    path = Path(weights)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no weights file at {path}.")
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
-            if odd := [key for key, item in slices.items()
-                       if item.get_dtype() not in _DTYPES and not key.endswith("num_batches_tracked")]:  # fmt: skip
-                raise ValueError(f"{path}: not floating-point: {store.some(odd)}.")
-            shapes = {key: tuple(item.get_shape()) for key, item in slices.items()}
-            values = _converted(path, model, shapes, file.get_tensor, rename, epsilon)
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is no safetensors file, or a damaged one: {error}.") from None
-    for variable, value in values:
-        variable.assign(value)
+    family = _family(model, source)
+    with open_tensors(weights) as tensors:
+        values = _converted(Path(weights), model, tensors, source, family)
+    if input_transform is not None:
+        _fold_transform(model, values, *input_transform)
+    for name, (_, variable) in _variables(model).items():
+        variable.assign(values[name])
     return model
 
 
+def _family(model: keras.Model, source: str) -> _Family:
+    names = {layer.name for layer in model.layers}
+    for family in _FAMILIES[source]:
+        if names.issuperset(family.markers):
+            if obstacle := family.obstacle(model):
+                raise ValueError(f"The weights of {source} do not give {model.name!r} their outputs: {obstacle}")
+            return family
+    raise ValueError(
+        f"There is no mapping from the names of {source} to the layers of {model.name!r}. "
+        f"Its families: {', '.join(family.title for family in _FAMILIES[source])}."
+    )
+
+
+def _variables(model: keras.Model) -> dict[str, tuple[keras.layers.Layer, Any]]:
+    """Each variable with its layer, by the names of both: `stem_conv/kernel`."""
+    return {f"{layer.name}/{item.name}": (layer, item) for layer in model.layers for item in layer.weights}
+
+
 def _converted(
-    path: Path,
-    model: keras.Model,
-    shapes: Shapes,
-    read: Callable[[str], np.ndarray],
-    rename: Callable[[Shapes, keras.Model], Names],
-    epsilon: float | None,
-) -> list[tuple[Any, np.ndarray]]:
-    """Each variable of the model with its value from the file; shapes are compared before anything is read."""
-    kept = {key: shape for key, shape in shapes.items() if not key.endswith("num_batches_tracked")}
-    modules = {key.rpartition(".")[0]: () for key in kept}
-    names = rename({module: kept.get(f"{module}.weight", ()) for module in sorted(modules, key=_natural)}, model)
-    layers = {layer.name: layer for layer in model.layers if layer.weights}
-    variables = {f"{layer.name}/{item.name}": (layer, item) for layer in layers.values() for item in layer.weights}
-    keys: Names = {}
-    found: dict[str, tuple[int, ...]] = {}
-    has_head = "logits" in layers or "conv10" in layers
-    for key, shape in kept.items():
-        module, _, parameter = key.rpartition(".")
-        name = names.get(module, module)
-        if name.startswith("aux") and not any(layer.startswith("aux") for layer in layers):
-            continue  # an auxiliary classifier that this model was built without
-        if name in _HEADS and not has_head:
-            continue
-        layer = layers.get(name)
-        kinds = ("depthwise_kernel", *_PARAMETERS[parameter]) if parameter == "weight" else _PARAMETERS.get(parameter)
-        ours = next((f"{name}/{kind}" for kind in kinds or () if f"{name}/{kind}" in variables), key)
-        keys[ours] = key
-        found[ours] = _layout(layer, np.broadcast_to(np.float32(0), shape)).shape if ours != key else shape
+    path: Path, model: keras.Model, tensors: Mapping[str, Tensor], source: str, family: _Family
+) -> dict[str, np.ndarray]:
+    """The value of each variable of the model; dtypes and shapes are looked at before anything is read."""
+    variables = _variables(model)
     wanted = {name: tuple(item.shape) for name, (_, item) in variables.items()}
+    if family.is_unscaled:
+        wanted = {name: shape for name, shape in wanted.items() if not name.endswith("/gamma")}
+    biased = {}
+    if family.has_folded_biases:
+        biased = {f"{layer.name}/bias": layer.name.replace("conv", "bn") for layer, _ in variables.values()
+                  if isinstance(layer, keras.layers.Conv2D)}  # fmt: skip
+        wanted.update({name: wanted[f"{norm}/moving_mean"] for name, norm in biased.items()})
+    keys = _matched(model, tensors, source, family, wanted)
+    if odd := [key for key in keys.values() if tensors[key].dtype not in _DTYPES]:
+        raise ValueError(f"{path}: not floating-point: {some(odd)}.")
+    found = {name: _shape_as_ours(variables.get(name, (None,))[0], tensors[key], source) for name, key in keys.items()}
     refuse_mismatch(path, model, found, wanted)
-    values = []
-    for name, (layer, variable) in variables.items():
-        value = read(keys[name])
-        refuse_non_finite(keys[name], value)
-        if variable.name == "moving_variance" and epsilon is not None:
-            value = value + np.float32(epsilon - layer.epsilon)
-        values.append((variable, np.ascontiguousarray(_layout(layer, value))))
+    values = {}
+    for name, key in keys.items():
+        value = tensors[key].read()
+        refuse_non_finite(key, value)
+        values[name] = np.ascontiguousarray(_layout(variables.get(name, (None,))[0], value, source))
+    for name, norm in biased.items():
+        values[f"{norm}/moving_mean"] = values[f"{norm}/moving_mean"] - values.pop(name)
+    for name, (layer, item) in variables.items():
+        if name not in values:
+            values[name] = np.ones(item.shape, "float32")
+        elif family.epsilon is not None and item.name == "moving_variance":
+            values[name] = values[name] + np.float32(family.epsilon - layer.epsilon)
     return values
 
 
-_HEADS = ("fc6", "fc7", "hidden", "logits", "conv10")
+def _matched(
+    model: keras.Model, tensors: Mapping[str, Tensor], source: str, family: _Family, wanted: Mapping[str, tuple]
+) -> Names:
+    """The file's key for each variable; what belongs nowhere stands under its own name.
+
+    What belongs to a head or an auxiliary classifier that the model was built without is left out.
+    """
+    split = {key: key.removesuffix(":0").rpartition("/" if source == "keras" else ".") for key in tensors}
+    split = {key: parts for key, parts in split.items() if parts[2] != "num_batches_tracked"}
+    shapes = {parts[0]: () for parts in split.values()}
+    shapes.update({parts[0]: tensors[key].shape for key, parts in split.items() if parts[2] in ("weight", "kernel")})
+    names = family.names({module: shapes[module] for module in sorted(shapes, key=torch_names.natural)}, model)
+    layers = {layer.name for layer in model.layers}
+    has_head = not layers.isdisjoint(("logits", "conv10"))
+    has_aux = any(layer.startswith("aux") for layer in layers)
+    keys: Names = {}
+    for key, (module, _, parameter) in split.items():
+        name = names.get(module)
+        if name is not None and ((not has_aux and name.startswith("aux")) or (not has_head and name in _HEADS)):
+            continue
+        kinds = (parameter,) if source == "keras" else _TORCH_PARAMETERS.get(parameter, ())
+        ours = next((f"{name}/{kind}" for kind in kinds if f"{name}/{kind}" in wanted), key)
+        keys[ours if ours not in keys else key] = key
+    return keys
 
 
-def _layout(layer: Any, value: np.ndarray) -> np.ndarray:
-    """A tensor of PyTorch's in the layout of a layer of Keras's; one that does not fit stays as it is."""
+def _shape_as_ours(layer: keras.layers.Layer | None, tensor: Tensor, source: str) -> tuple[int, ...]:
+    """The shape that a tensor of the file will have; a view of a single zero has it at no cost."""
+    try:
+        return _layout(layer, np.broadcast_to(np.float32(0), tensor.shape), source).shape
+    except ValueError:  # larger than any memory
+        return tensor.shape
+
+
+def _layout(layer: keras.layers.Layer | None, value: np.ndarray, source: str) -> np.ndarray:
+    """A tensor of theirs in the layout of a layer of ours; one that does not fit stays as it is."""
+    is_dense = isinstance(layer, keras.layers.Dense)
+    if source == "keras":
+        return value[0, 0] if is_dense and value.ndim == 4 and value.shape[:2] == (1, 1) else value
     if isinstance(layer, keras.layers.DepthwiseConv2D) and value.ndim == 4:
         return value.transpose(2, 3, 0, 1)
     if isinstance(layer, keras.layers.Conv2D) and value.ndim == 4:
@@ -159,163 +232,86 @@ def _flattened(layer: keras.layers.Layer) -> tuple[int, ...] | None:
             return None
 
 
-def _family(model: keras.Model, source: str) -> tuple[Callable[[Shapes, keras.Model], Names], float | None]:
-    """The function that names the modules of that source for this network, and the source's epsilon if it differs."""
+def _fold_transform(
+    model: keras.Model, values: dict[str, np.ndarray], scale: tuple[float, ...], offset: tuple[float, ...]
+) -> None:
+    """Let the first convolution do what its inputs expect: a factor on its kernel, and a sum that its norm takes up."""
+    layer = first_convolution(model)
+    before = layer._inbound_nodes[0].input_tensors[0]._keras_history.operation
+    norm = layer._outbound_nodes[0].operation
+    if layer.padding != "valid" or not isinstance(before, keras.layers.InputLayer) or layer.use_bias or (
+        not isinstance(norm, keras.layers.BatchNormalization)
+    ):  # fmt: skip
+        raise ValueError(
+            f"{layer.name!r} of {model.name!r} cannot take up an input_transform: only a convolution without padding "
+            "and with batch norm behind it can, as beyond the border there is no offset. Keep it in the preprocessing."
+        )
+    kernel = values[f"{layer.name}/kernel"].astype("float64")
+    if not len(scale) == len(offset) == kernel.shape[2]:
+        raise ValueError(f"input_transform needs {kernel.shape[2]} factors and offsets. Received: {scale}, {offset}")
+    shift = np.einsum("hwio,i->o", kernel, np.asarray(offset, "float64"))
+    values[f"{layer.name}/kernel"] = (kernel * np.asarray(scale, "float64")[:, None]).astype("float32")
+    mean = values[f"{norm.name}/moving_mean"].astype("float64")
+    values[f"{norm.name}/moving_mean"] = (mean - shift).astype("float32")
+
+
+def _is_other_resnet(model: keras.Model) -> str | None:
     names = {layer.name for layer in model.layers}
-    for marker, sources in _FAMILIES.items():
-        if marker in names and source in sources:
-            return sources[source]
-    raise ValueError(
-        f"There is no mapping from the names of {source} to the layers of {model.name!r}. "
-        f"Its families: {', '.join(sorted(name for name, item in _FAMILY_NAMES.items() if source in item))}."
-    )
+    if "final_bn" in names:
+        return ("its networks with pre-activation stride in the last block of a stage and pool over zeros: they are "
+                "other networks than ours.")  # fmt: skip
+    if "stage2_block1_conv3" in names and model.get_layer("stage2_block1_conv1").strides != (2, 2):
+        return 'they stride in the first convolution of a block. Build the model with variant="paper".'
+    return None
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
+def _counts_padding(model: keras.Model) -> str | None:
+    if any(layer.name == "mixed5b_pool_pad" for layer in model.layers):
+        return "its average pooling leaves out what is beyond the border. Build the model with count_include_pad=False."
+    return None
 
 
-def _in_order(modules: Shapes, model: keras.Model, pattern: str, rank: int) -> Names:
-    """Modules of a plain chain, `features.3`, to the layers that `pattern` finds, both in natural order."""
-    theirs = [name for name, shape in modules.items() if name.startswith("features.") and len(shape) == rank]
-    ours = sorted((layer.name for layer in model.layers if re.fullmatch(pattern, layer.name)), key=_natural)
-    return dict(zip(theirs, ours, strict=False))
+def _pads_elsewhere(model: keras.Model) -> str | None:
+    sizes = model.inputs[0].shape[1:3]
+    if any(size is None or size % 32 != 1 for size in sizes):
+        return (
+            "it pads maps of an even size at the bottom and right alone. Only where strided layers see odd sizes both "
+            f"are equal: build the model with sizes of 32 n + 1, e.g. 225. Received: {tuple(sizes)}"
+        )
+    return None
 
 
-def _alexnet(modules: Shapes, model: keras.Model) -> Names:
-    head = {"classifier.1": "fc6", "classifier.4": "fc7", "classifier.6": "logits"}
-    return {**_in_order(modules, model, r"conv\d", 4), **head}
-
-
-def _vgg(modules: Shapes, model: keras.Model) -> Names:
-    return {
-        **_in_order(modules, model, r"stage\d_conv\d", 4),
-        **_in_order(modules, model, r"stage\d_bn\d", 1),
-        "classifier.0": "fc6",
-        "classifier.3": "fc7",
-        "classifier.6": "logits",
-        "pre_logits.fc1": "fc6",
-        "pre_logits.fc2": "fc7",
-        "head.fc": "logits",
-    }
-
-
-def _squeezenet(modules: Shapes, model: keras.Model) -> Names:
-    fires = list(dict.fromkeys(name.rpartition(".")[0] for name in modules if name.count(".") == 2))
-    names = {"features.0": "conv1", "classifier.1": "conv10"}
-    for number, fire in enumerate(fires, 2):
-        names.update({f"{fire}.{part}": f"fire{number}_{part}" for part in ("squeeze", "expand1x1", "expand3x3")})
-    return names
-
-
-def _resnet(modules: Shapes, model: keras.Model) -> Names:
-    names = {"conv1": "stem_conv", "bn1": "stem_bn", "fc": "logits", "stem.conv": "stem_conv", "norm": "final_bn",
-             "head.fc": "logits"}  # fmt: skip
-    shortcut = {"downsample.0": "shortcut_conv", "downsample.1": "shortcut_bn", "downsample.conv": "shortcut_conv"}
-    for name in modules:
-        if match := re.fullmatch(r"(?:layer(\d)|stages\.(\d)\.blocks)\.(\d+)\.(.+)", name):
-            stage = match[1] or int(match[2]) + 1
-            layer = shortcut.get(match[4], match[4].replace("norm", "bn"))
-            names[name] = f"stage{stage}_block{int(match[3]) + 1}_{layer}"
-    return names
-
-
-def _densenet(modules: Shapes, model: keras.Model) -> Names:
-    names = {"features.conv0": "stem_conv", "features.norm0": "stem_bn", "features.norm5": "final_bn",
-             "classifier": "logits"}  # fmt: skip
-    for name in modules:
-        if match := re.fullmatch(r"features\.denseblock(\d)\.denselayer(\d+)\.(norm|conv)(\d)", name):
-            names[name] = f"stage{match[1]}_layer{match[2]}_{match[3].replace('norm', 'bn')}{match[4]}"
-        elif match := re.fullmatch(r"features\.transition(\d)\.(norm|conv)", name):
-            names[name] = f"transition{match[1]}_{match[2].replace('norm', 'bn')}"
-    return names
-
-
-def _googlenet(modules: Shapes, model: keras.Model) -> Names:
-    branches = {"branch1": "1x1", "branch2.0": "3x3_reduce", "branch2.1": "3x3", "branch3.0": "5x5_reduce",
-                "branch3.1": "5x5", "branch4.1": "pool_proj"}  # fmt: skip
-    names = {"fc": "logits", "aux1.fc1": "aux1_hidden", "aux1.fc2": "aux1", "aux2.fc1": "aux2_hidden",
-             "aux2.fc2": "aux2"}  # fmt: skip
-    for name in modules:
-        if name not in names:
-            unit, _, kind = name.rpartition(".")
-            module, _, branch = unit.partition(".")
-            names[name] = f"{module}_{branches[branch]}_{kind}" if branch in branches else f"{module}_{kind}"
-    return names
-
-
-def _inception_v3(modules: Shapes, model: keras.Model) -> Names:
-    names = {"fc": "logits", "AuxLogits.fc": "aux1"}
-    for name in modules:
-        if match := re.fullmatch(r"Conv2d_(\d[ab])_\dx\d\.(conv|bn)", name):
-            names[name] = f"conv{match[1]}_{match[2]}"
-        elif match := re.fullmatch(r"Mixed_(\d[a-e])\.branch_?(\w+)\.(conv|bn)", name):
-            branch = "pool_proj" if match[2] == "pool" else match[2]
-            names[name] = f"mixed{match[1]}_{branch}_{match[3]}"
-        elif name.startswith("AuxLogits.conv"):
-            names[name] = name.replace("AuxLogits.conv", "aux1_conv").replace(".", "_")
-    return names
-
-
-def _mobilenet_torchvision(modules: Shapes, model: keras.Model) -> Names:
-    blocks: dict[str, list[str]] = {}
-    for name in modules:
-        if match := re.fullmatch(r"(features\.\d+)\..+", name):
-            blocks.setdefault(match[1], []).append(name)
-    names = {"classifier.1": "logits", "classifier.0": "hidden", "classifier.3": "logits"}
-    for number, parts in enumerate(blocks.values()):
-        part = "expand"
-        for name in parts:
-            shape = modules[name]
-            if number in (0, len(blocks) - 1):
-                role = "stem" if number == 0 else "final"
-                names[name] = f"{role}_{'conv' if len(shape) == 4 else 'bn'}"
-            elif name.endswith(("fc1", "fc2")):
-                names[name] = f"block{number}_squeeze_conv{name[-1]}"
-            elif len(shape) == 4:
-                part = "depthwise" if shape[1] == 1 else "project" if part == "depthwise" else "expand"
-                names[name] = f"block{number}_{part}_conv"
-            else:
-                names[name] = f"block{number}_{part}_bn"
-    return names
-
-
-def _mobilenet_timm(modules: Shapes, model: keras.Model) -> Names:
-    has_hidden = not any(name == "bn2" for name in modules)
-    names = {"conv_stem": "stem_conv", "bn1": "stem_bn", "bn2": "final_bn", "classifier": "logits",
-             "conv_head": "hidden" if has_hidden else "final_conv"}  # fmt: skip
-    separable = {"conv_dw": "depthwise_conv", "bn1": "depthwise_bn", "conv_pw": "project_conv", "bn2": "project_bn"}
-    inverted = {"conv_pw": "expand_conv", "bn1": "expand_bn", "conv_dw": "depthwise_conv", "bn2": "depthwise_bn",
-                "conv_pwl": "project_conv", "bn3": "project_bn"}  # fmt: skip
-    squeeze = {"se.conv_reduce": "squeeze_conv1", "se.conv_expand": "squeeze_conv2"}
-    blocks = sorted({".".join(name.split(".")[:3]) for name in modules if name.startswith("blocks.")}, key=_natural)
-    for number, block in enumerate(blocks, 1):
-        if f"{block}.conv" in modules:
-            names.update({f"{block}.conv": "final_conv", f"{block}.bn1": "final_bn"})
-            continue
-        parts = {**squeeze, **(inverted if f"{block}.conv_pwl" in modules else separable)}
-        names.update({f"{block}.{theirs}": f"block{number}_{ours}" for theirs, ours in parts.items()})
-    return names
-
-
-# A layer that only this family has, and who publishes it; the epsilon where it is not that of our batch norm.
-_FAMILIES: dict[str, dict[str, tuple[Callable[[Shapes, keras.Model], Names], float | None]]] = {
-    "fire2_squeeze": {"torchvision": (_squeezenet, None)},
-    "stage1_layer1_conv1": {"torchvision": (_densenet, None), "timm": (_densenet, None)},
-    "inception3a_1x1_conv": {"torchvision": (_googlenet, None)},
-    "mixed5b_5x5_1_conv": {"torchvision": (_inception_v3, None), "timm": (_inception_v3, None)},
-    "stage1_block1_conv1": {"torchvision": (_resnet, None), "timm": (_resnet, None)},
-    "block1_project_conv": {"torchvision": (_mobilenet_torchvision, None), "timm": (_mobilenet_timm, 1e-5)},
-    "stage1_conv1": {"torchvision": (_vgg, None), "timm": (_vgg, None)},
-    "conv5": {"torchvision": (_alexnet, None)},
-}
-_FAMILY_NAMES = {
-    "AlexNet": ("torchvision",),
-    "VGG": ("torchvision", "timm"),
-    "SqueezeNet": ("torchvision",),
-    "ResNet": ("torchvision", "timm"),
-    "DenseNet": ("torchvision", "timm"),
-    "GoogLeNet": ("torchvision",),
-    "Inception v3": ("torchvision", "timm"),
-    "MobileNet v2 and v3": ("torchvision", "timm"),
-}
+_FAMILIES: dict[str, tuple[_Family, ...]] = {
+    "torchvision": (
+        _Family("SqueezeNet", ("fire2_squeeze",), torch_names.squeezenet),
+        _Family("DenseNet", ("stage1_layer1_conv1",), torch_names.densenet),
+        _Family("GoogLeNet", ("inception3a_1x1_conv",), torch_names.googlenet),
+        _Family("Inception v3", ("mixed5b_5x5_1_conv", "mixed7c_1x1_conv"), torch_names.inception_v3),
+        _Family("ResNet", ("stage1_block1_conv1",), torch_names.resnet),
+        _Family("MobileNet v2 and v3", ("block1_project_conv",), torch_names.mobilenet_torchvision),
+        _Family("VGG", ("stage1_conv1",), torch_names.vgg),
+        _Family("AlexNet", ("conv1", "conv5"), torch_names.alexnet),
+    ),
+    "timm": (
+        _Family("DenseNet", ("stage1_layer1_conv1",), torch_names.densenet),
+        _Family("Inception-ResNet v2", ("block35_1_up_conv", "mixed5b_1x1_conv"), torch_names.inception_resnet_v2),
+        _Family("Inception v4", ("mixed4a_7x7_1_conv",), torch_names.inception_v4),
+        _Family("Inception v3", ("mixed5b_5x5_1_conv", "mixed7c_1x1_conv"), torch_names.inception_v3),
+        _Family("ResNet", ("stage1_block1_conv1",), torch_names.resnet),
+        _Family("MobileNet v2 and v3", ("block1_project_conv",), torch_names.mobilenet_timm, epsilon=1e-5),
+        _Family("VGG", ("stage1_conv1",), torch_names.vgg),
+    ),
+    "keras": (
+        _Family("VGG", ("stage1_conv1",), keras_names.vgg),
+        _Family("ResNet", ("stage1_block1_conv1",), keras_names.resnet, epsilon=1.001e-5, has_folded_biases=True,
+                obstacle=_is_other_resnet),
+        _Family("DenseNet", ("stage1_layer1_conv1",), keras_names.densenet, epsilon=1.001e-5),
+        _Family("MobileNet", ("block1_pointwise_conv",), keras_names.mobilenet, epsilon=1e-3),
+        _Family("MobileNet v2 and v3", ("block1_project_conv",), keras_names.mobilenet_v2_v3, epsilon=1e-3,
+                obstacle=_pads_elsewhere),
+        _Family("Inception-ResNet v2", ("block35_1_up_conv", "mixed5b_1x1_conv"), keras_names.inception, epsilon=1e-3,
+                is_unscaled=True),
+        _Family("Inception v3", ("mixed5b_5x5_1_conv", "mixed7c_1x1_conv"), keras_names.inception, epsilon=1e-3,
+                is_unscaled=True, obstacle=_counts_padding),
+    ),
+}  # fmt: skip

@@ -1,19 +1,35 @@
 """The table of published weights that fit models of ours: where they lie, what they reach, what they expect.
 
-Facts are those that torchvision (`models/*.py`, the enumerations of weights) and timm (1.0.31, `pretrained_cfg` and
-`results-imagenet.csv`) publish. Where timm states several sizes for the same weights, the row is the most accurate.
+Facts are those that torchvision (`models/*.py`, the enumerations of weights), timm (1.0.31, `pretrained_cfg` and
+`results-imagenet.csv`) and Keras (3.15, `applications/*.py`, and the table of https://keras.io/api/applications/)
+publish. Where timm states several sizes for the same weights, the row is the most accurate. Keras says "one centre
+crop" and not from what; 256 for 224 and 342 for 299 are ours.
+
+Left out, because our networks cannot give the same outputs at the size that the weights are for: timm's MobileNet v1,
+which pads on all sides alike where ours pads as its authors do; Keras's MobileNet v2 and v3, where it is the other way
+round (`zoo.weights.load` takes them for sizes of 32 n + 1, at which both are equal); Keras's ResNet v2, which strides
+elsewhere.
 """
 
 import csv
 import functools
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from types import MappingProxyType
+from typing import Any
 
-from zoo.weights.preprocessing import CropMode, Interpolation
+from zoo.weights.preprocessing import ChannelOrder, CropMode, Interpolation
 
 # Licences that allow any use; one that is not stated is taken after these, a non-commercial one by its name alone.
 _FREE = ("apache-2.0", "bsd-3-clause", "mit")
+# What stands in the column `knobs`.
+_KNOBS: dict[str, dict[str, Any]] = {
+    "": {},
+    "variant=paper": {"variant": "paper"},
+    "count_include_pad=False": {"count_include_pad": False},
+}
 # What torchvision's `transform_input` does after its mean and standard deviation: from those to -1 to 1.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _TRANSFORM = (tuple(std / 0.5 for std in _STD), tuple((mean - 0.5) / 0.5 for mean in _MEAN))
@@ -26,10 +42,11 @@ class Published:
     Attributes:
         model: The registered name.
         tag: What names the weights, e.g. "torchvision.v2" or "timm.a1".
-        source: "torchvision" or "timm": whose names the file has (`zoo.weights.load`).
+        source: "torchvision", "timm" or "keras": whose names the file has (`zoo.weights.load`).
         url: Where the file lies.
-        kind: "pth", which `torch.load(weights_only=True)` reads, or "safetensors".
+        kind: "pth", which `torch.load(weights_only=True)` reads, "safetensors" or "h5".
         sha256_prefix: First digits of the file's SHA-256, as far as they are published; may be empty.
+        md5: The file's MD5, where that is what is published; may be empty. It proves that nothing was damaged.
         num_params: Trainable parameters.
         licence: As published; empty if none is stated for the weights.
         top1: Accuracy on ImageNet-1k's validation set in percent, as published, with the preprocessing below.
@@ -39,9 +56,13 @@ class Published:
         crop_pct: eval_size / resize_size as published.
         crop_mode: As in `Preprocessing`.
         interpolation: The filter of the resizing.
-        mean: What is subtracted, of values from 0 to 1.
+        rescale: Factor on pixels of 0…255.
+        mean: What is subtracted then.
         std: What that is divided by.
-        input_transform: (scale, offset) of a last step, or None.
+        channel_order: "RGB" or "BGR", for mean and std too.
+        input_transform: (scale, offset) of a last step, or None. Where the first convolution has no padding it can be
+            given to `zoo.weights.load` instead, which makes it part of the weights.
+        knobs: Arguments of the model's builder without which it is not the network of these weights.
     """
 
     model: str
@@ -50,6 +71,7 @@ class Published:
     url: str
     kind: str
     sha256_prefix: str
+    md5: str
     num_params: int
     licence: str
     top1: float
@@ -59,9 +81,12 @@ class Published:
     crop_pct: float
     crop_mode: CropMode
     interpolation: Interpolation
+    rescale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    channel_order: ChannelOrder
     input_transform: tuple[tuple[float, ...], tuple[float, ...]] | None
+    knobs: Mapping[str, Any]
 
     @property
     def is_non_commercial(self) -> bool:
@@ -125,6 +150,7 @@ def _row(row: dict[str, str]) -> Published:
         url=row["url"],
         kind=row["kind"],
         sha256_prefix=row["sha256_prefix"],
+        md5=row["md5"],
         num_params=int(row["num_params"]),
         licence=row["licence"],
         top1=float(row["top1"]),
@@ -134,7 +160,10 @@ def _row(row: dict[str, str]) -> Published:
         crop_pct=float(row["crop_pct"]),
         crop_mode=row["crop_mode"],  # type: ignore[arg-type]
         interpolation=row["interpolation"],  # type: ignore[arg-type]
+        rescale=float(row["rescale"] or 1 / 255),
         mean=tuple(map(float, row["mean"].split())),
         std=tuple(map(float, row["std"].split())),
+        channel_order=row["channel_order"] or "RGB",  # type: ignore[arg-type]
         input_transform=_TRANSFORM if row["has_input_transform"] == "1" else None,
+        knobs=MappingProxyType(_KNOBS[row["knobs"]]),
     )
