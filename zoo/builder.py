@@ -166,11 +166,10 @@ def _constructor(
     classifier_activation: str | Callable[..., Any] | None,
     name: str | None,
     knobs: Mapping[str, Any],
-) -> "Callable[[], _Parts]":
-    """A function that makes the graph; the arguments are checked at once."""
+) -> "_Construct":
+    """A function that makes the graph, given the knobs that weights need; the arguments are checked at once."""
     card = entry.card
     check_knobs(card.name, knobs)
-    keywords = {**entry.row, **knobs}
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'pooling must be None, "avg" or "max". Received: pooling={pooling!r}')
     if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
@@ -178,7 +177,8 @@ def _constructor(
     activation = keras.activations.get(classifier_activation)
     start = _input(entry, input_tensor, input_shape, include_top, _min_size(entry, knobs))
 
-    def construct() -> _Parts:
+    def construct(needed: Mapping[str, Any]) -> _Parts:
+        keywords = {**entry.row, **needed, **knobs}
         x = features = entry.backbone(start, **_taken(entry.backbone, keywords))
         if isinstance(features, dict):
             features = features["features"]
@@ -213,6 +213,10 @@ class _Parts(NamedTuple):
         known = {id(layer) for layer in body}
         every = _layers_between(self.start, keras.tree.flatten(self.outputs))
         return body, [layer for layer in every if id(layer) not in known]
+
+
+_Construct = Callable[[Mapping[str, Any]], _Parts]
+_Load = Callable[[_Construct], keras.Model]
 
 
 def _layers_between(start: keras.KerasTensor, outputs: Sequence[keras.KerasTensor]) -> list[keras.layers.Layer]:
@@ -298,12 +302,10 @@ def _input(
     return keras.Input(shape) if input_tensor is None else input_tensor
 
 
-def _weights_loader(
-    entry: Entry, weights: str | PathLike | None, knobs: Mapping[str, Any]
-) -> Callable[[Callable[[], _Parts]], keras.Model]:
+def _weights_loader(entry: Entry, weights: str | PathLike | None, knobs: Mapping[str, Any]) -> _Load:
     """A function that makes a model with the weights that were asked for; these are looked up at once."""
     if weights is None:
-        return lambda construct: construct().model
+        return lambda construct: construct({}).model
     from zoo.weights import load, open_weights
     from zoo.weights.store import verify
     from zoo.weights.undrawn import undrawn
@@ -315,12 +317,13 @@ def _weights_loader(
     except FileNotFoundError:
         raise ValueError(_no_weights(entry.card, str(weights))) from None
     if "head" in stored.manifest:
+        _check_needed(entry, stored.manifest["knobs"], knobs, str(weights))
         verify(stored)
         return _adapting_loader(entry.card, stored, str(weights))
 
-    def loaded(construct: Callable[[], _Parts]) -> keras.Model:
+    def loaded(construct: _Construct) -> keras.Model:
         with undrawn():
-            model = construct().model
+            model = construct({}).model
         return load(model, stored)
 
     return loaded
@@ -343,33 +346,38 @@ def _no_weights(card: Card, weights: str) -> str:
     )
 
 
-def _published_loader(
-    entry: Entry, tag: str, knobs: Mapping[str, Any]
-) -> Callable[[Callable[[], _Parts]], keras.Model]:
+def _published_loader(entry: Entry, tag: str, knobs: Mapping[str, Any]) -> _Load:
     """A function that makes a model with published weights; they are fetched, if need be, and verified at once."""
     from zoo.weights import cache
     from zoo.weights.published import find
 
     card = entry.card
-    default = _knobs(entry).get("variant")
-    if default is not None and knobs.get("variant", default.default) != default.default:
-        raise ValueError(
-            f"Published weights are for variant={default.default!r}. Received: variant={knobs['variant']!r}, "
-            f"weights={tag!r}. Leave out one of the two."
-        )
     row = find(card.name, tag)
+    _check_needed(entry, row.knobs, knobs, tag)
     return _adapting_loader(card, cache.fetch(row, build_for_conversion), f"{card.name}:{row.tag}")
 
 
-def _adapting_loader(card: Card, stored: "Stored", label: str) -> Callable[[Callable[[], _Parts]], keras.Model]:
+def _check_needed(entry: Entry, needed: Mapping[str, Any], knobs: Mapping[str, Any], weights: str) -> None:
+    """Refuse a knob that would make another network than the one that the weights are for, of the same shapes."""
+    own = _knobs(entry)
+    fixed = {**({"variant": own["variant"].default} if "variant" in own else {}), **needed}
+    for key, value in fixed.items():
+        if knobs.get(key, value) != value:
+            raise ValueError(
+                f"The weights {weights!r} are for {key}={value!r}. Received: {key}={knobs[key]!r}. "
+                "Leave out one of the two."
+            )
+
+
+def _adapting_loader(card: Card, stored: "Stored", label: str) -> _Load:
     """A function that makes a model with verified weights that were converted, whatever its head and channels."""
     from zoo.weights import store
     from zoo.weights.adapt import first_convolution
     from zoo.weights.undrawn import undrawn
 
-    def loaded(construct: Callable[[], _Parts]) -> keras.Model:
+    def loaded(construct: _Construct) -> keras.Model:
         with undrawn() as redraw:
-            parts = construct()
+            parts = construct(stored.manifest["knobs"])
             model, classes, channels = parts.model, parts.classes, parts.start.shape[-1]
             body, head = parts.layers()
             first = None if channels == card.input_shape[-1] else first_convolution(model).name
@@ -388,17 +396,20 @@ def _adapting_loader(card: Card, stored: "Stored", label: str) -> Callable[[Call
     return loaded
 
 
-def build_for_conversion(model: str, auxiliary: bool) -> tuple[keras.Model, list[str]]:
+def build_for_conversion(
+    model: str, auxiliary: bool, knobs: Mapping[str, Any]
+) -> tuple[keras.Model, list[str]]:  # fmt: skip
     """A model as its weights are published, and the names of its head's layers.
 
     Args:
         model: A registered name.
         auxiliary: Whether it shall have auxiliary classifiers, if its family knows them.
+        knobs: What else its builder needs.
     """
     entry = registry.entry(model)
     card = entry.card
-    knobs = {"aux": True} if auxiliary and "aux" in _knobs(entry) else {}
-    parts = _constructor(entry, True, None, card.input_shape, None, card.classes, None, None, knobs)()
+    needed = {**({"aux": True} if auxiliary and "aux" in _knobs(entry) else {}), **knobs}
+    parts = _constructor(entry, True, None, card.input_shape, None, card.classes, None, None, needed)({})
     return parts.model, sorted(layer.name for layer in parts.layers()[1])
 
 

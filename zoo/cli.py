@@ -356,9 +356,15 @@ def _add_weights(commands: Any) -> None:
     action.set_defaults(run=_weights, function="verify")
     action = actions.add_parser("convert", help="turn a file of another library into weights of ours")
     action.add_argument("model", help="registered name")
-    action.add_argument("file", metavar="FILE", help=".safetensors, or a state dict of PyTorch, which PyTorch reads")
-    action.add_argument("--source", required=True, metavar="NAME", help="whose names the file has: torchvision, timm")
+    action.add_argument(
+        "file", metavar="FILE", help=".safetensors, .npz, .h5, or a state dict of PyTorch, which PyTorch reads"
+    )
+    action.add_argument(
+        "--source", required=True, metavar="NAME", help="whose names the file has: torchvision, timm, keras"
+    )
     action.add_argument("--out", required=True, metavar="DIR", help="folder to write, which weights= then takes")
+    action.add_argument("--set", dest="knobs", type=_knob, action="append", default=[], metavar="KNOB=VALUE",
+        help="argument of the model's family that the weights need; may be repeated (default: none)")  # fmt: skip
     action.set_defaults(run=_weights, function="convert")
 
 

@@ -331,9 +331,37 @@ def test_a_policy_of_half_precision(warm, state):
 def test_knobs_that_do_not_fit(warm):
     with pytest.raises(ValueError, match=r"does not fit the model 'resnet18'"):
         zoo.create_model("resnet18", weights="timm.a1", stem="cifar")
-    with pytest.raises(ValueError, match=r"are for variant='published'. Received: variant='paper', weights='timm.a1'"):
+    with pytest.raises(
+        ValueError, match=r"The weights 'timm.a1' are for variant='published'. Received: variant='paper'"
+    ):
         zoo.create_model("resnet18", weights="timm.a1", variant="paper")
     assert zoo.create_model("resnet18", weights="timm.a1", output_stride=8, drop_path=0.1).output_shape == (None, 1000)
+
+
+def test_weights_that_need_a_knob_bring_it(home, content):
+    row = dataclasses.replace(find("resnet18", "timm.a1"), knobs={"output_stride": 8})
+    file = cache.download_of(row)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    folder = cache.fetch(row, builder.build_for_conversion).path.parent
+    assert open_weights(folder).manifest["knobs"] == {"output_stride": 8}
+    for knobs in ({}, {"output_stride": 8}):
+        model = zoo.create_model("resnet18", weights=folder, include_top=False, input_shape=(64, 64, 3), **knobs)
+        assert model.output_shape == (None, 8, 8, 512)
+    with pytest.raises(ValueError, match="are for output_stride=8. Received: output_stride=32. Leave out one of the"):
+        zoo.create_model("resnet18", weights=folder, output_stride=32)
+
+
+def test_an_md5_is_compared(source, content):
+    row = dataclasses.replace(find("resnet18", "timm.a1"), md5="0" * 32)
+    with pytest.raises(DownloadError, match=r"its MD5 is [0-9a-f]{32}, expected 0{32}[\s\S]*MD5 0{32}\)"):
+        cache.fetch(row, builder.build_for_conversion)
+    file = cache.download_of(row)
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match="is not the file that resnet18:timm.a1 is made of"):
+        cache.fetch(row, builder.build_for_conversion)
+    right = dataclasses.replace(row, md5=hashlib.md5(content).hexdigest())
+    assert cache.fetch(right, builder.build_for_conversion).manifest["download"]["size"] == len(content)
 
 
 def test_bad_arguments_are_refused_before_anything_is_fetched(source):

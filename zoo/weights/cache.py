@@ -6,6 +6,8 @@ URL and the full SHA-256 of the file that was fetched first. A later download ha
 """
 
 import contextlib
+import functools
+import hashlib
 import importlib.util
 import json
 import logging
@@ -13,7 +15,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,8 +37,8 @@ _PLAIN = (".safetensors", ".npz", ".h5")
 _BYTES_OF_A_PARAMETER = 8  # float32, and room for auxiliary classifiers and statistics
 _BYTES_BESIDE = 64 << 20
 
-# (registered name, whether with the auxiliary classifiers) -> the model, and the names of the layers of its head.
-Build = Callable[[str, bool], tuple[keras.Model, list[str]]]
+# (registered name, whether with the auxiliary classifiers, knobs) -> the model, and the names of its head's layers.
+Build = Callable[[str, bool, Mapping[str, Any]], tuple[keras.Model, list[str]]]
 
 _logger = logging.getLogger("zoo")
 
@@ -129,29 +131,36 @@ def _fetched(row: Published, progress: Progress | None) -> Path:
     url = mirrored(row.url, row.source)
     if path.is_file():
         digest = sha256(path)
-        if not digest.startswith(row.sha256_prefix) or digest != (pin or digest):
+        is_right = digest.startswith(row.sha256_prefix) and digest == (pin or digest)
+        if not is_right or (row.md5 and _md5(path) != row.md5):
+            expected = pin or row.sha256_prefix or f"the MD5 {row.md5}"
             raise ValueError(
                 f"{path} is not the file that {row.model}:{row.tag} is made of: its SHA-256 is {digest}, expected "
-                f"{pin or row.sha256_prefix}. Delete it, or put there what {row.url} gives."
+                f"{expected}. Delete it, or put there what {row.url} gives."
             )
     else:
         limits = Limits(max_bytes=_BYTES_OF_A_PARAMETER * row.num_params + _BYTES_BESIDE)
         _logger.info("Fetching %s:%s from %s", row.model, row.tag, url)
         try:
-            digest = download(url, path, sha256=pin or row.sha256_prefix, limits=limits, progress=progress)
+            digest = download(url, path, sha256=pin or row.sha256_prefix, md5=row.md5, limits=limits, progress=progress)
         except DownloadError as error:
-            expected = pin or row.sha256_prefix
+            known = f"begins with {row.sha256_prefix}" if row.sha256_prefix else "not published"
             raise DownloadError(
                 f"The weights {row.model}:{row.tag} are not in the cache and cannot be fetched. {error}\n"
                 f"By hand: fetch {row.url}\n"
                 f"  and put it at {path}\n"
-                f"  (SHA-256 {f'begins with {expected}' if expected else 'not published'}); it is taken from there."
+                f"  (SHA-256 {pin or known}{f', MD5 {row.md5}' if row.md5 else ''}); it is taken from there."
                 + (f"\nIf the publisher has replaced the file, delete {folder_of(row) / PIN} to accept it."
                    if pin else "")
             ) from error  # fmt: skip
     if not pin:
         write_json(folder_of(row) / PIN, {"url": row.url, "sha256": digest, "size": path.stat().st_size})
     return path
+
+
+def _md5(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, functools.partial(hashlib.md5, usedforsecurity=False)).hexdigest()
 
 
 def _pin(row: Published) -> str:
@@ -180,10 +189,18 @@ def _require_reader(row: Published) -> None:
 def _converted(row: Published, file: Path, build: Build) -> Stored:
     """The published file as a folder of ours."""
     pin = json.loads((folder_of(row) / PIN).read_text(encoding="utf-8"))
-    return convert(row.model, file, row.source, folder_of(row), build, **facts(row), download=pin)
+    return convert(row.model, file, row.source, folder_of(row), build, row.knobs, **facts(row), download=pin)
 
 
-def convert(model: str, file: Path, naming: str, folder: Path, build: Build, **said: Any) -> Stored:
+def convert(
+    model: str,
+    file: Path,
+    naming: str,
+    folder: Path,
+    build: Build,
+    knobs: Mapping[str, Any],
+    **said: Any,
+) -> Stored:
     """Write a file of another library as weights of ours.
 
     Args:
@@ -192,6 +209,7 @@ def convert(model: str, file: Path, naming: str, folder: Path, build: Build, **s
         naming: Whose names the file has, as for `zoo.weights.load`.
         folder: Where to.
         build: Builds the model that the file is for.
+        knobs: Arguments of the model's builder that the weights need.
         **said: What the manifest shall say besides.
 
     Raises:
@@ -202,18 +220,18 @@ def convert(model: str, file: Path, naming: str, folder: Path, build: Build, **s
         if file.suffix not in _PLAIN:
             folder.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(unpickled(file, folder))
-        built, head = _model_for(model, file, build)
+        built, head = _model_for(model, file, build, knobs)
         conversion.load(built, file, source=naming)  # type: ignore[arg-type]
-        return store.save(built, folder, **said, conversion=CONVERSION, head=head)
+        return store.save(built, folder, **said, conversion=CONVERSION, head=head, knobs=dict(knobs))
 
 
-def _model_for(name: str, file: Path, build: Build) -> tuple[keras.Model, list[str]]:
+def _model_for(name: str, file: Path, build: Build, knobs: Mapping[str, Any]) -> tuple[keras.Model, list[str]]:
     """The model that a file is for, in float32, with auxiliary classifiers if the file has some."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
         with undrawn():
-            return build(name, _has_auxiliary(file))
+            return build(name, _has_auxiliary(file), knobs)
     finally:
         keras.config.set_dtype_policy(policy)
 

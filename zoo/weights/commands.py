@@ -115,6 +115,7 @@ def convert(arguments: argparse.Namespace) -> None:
         arguments.source,
         out,
         build_for_conversion,
+        dict(arguments.knobs),
         source=arguments.source,
         origin={"file": file.name, "sha256": sha256(file), "size": file.stat().st_size},
     )
