@@ -343,7 +343,7 @@ def _report(arguments: argparse.Namespace) -> None:
 
 def _add_weights(commands: Any) -> None:
     parser = commands.add_parser("weights", help="published weights: list, download, verify, convert")
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, help="what to do")
     action = actions.add_parser("list", help="list published weights")
     action.add_argument("model", nargs="?", help="registered name (default: all)")
     action.add_argument("--json", action="store_true", help="print JSON")

@@ -192,7 +192,7 @@ def list_models(
     Example:
         >>> import zoo
         >>> zoo.list_models("resnet1??")
-        ['resnet101', 'resnet110', 'resnet152']
+        ['resnet101', 'resnet110', 'resnet152', 'resnet164']
     """
     if modality is not None and modality not in MODALITIES:
         raise ValueError(f"modality must be one of {', '.join(MODALITIES)}. Received: {modality!r}")

@@ -27,6 +27,7 @@ from zoo.weights.undrawn import undrawn
 
 URL_PATH = "/timm/resnet18.a1_in1k/resolve/main/model.safetensors"
 ROOT = Path(__file__).parents[2]
+zoo.list_models()  # the families register themselves
 
 
 @pytest.fixture
