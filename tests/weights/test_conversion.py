@@ -104,7 +104,7 @@ def test_sources_that_do_not_have_a_family_list_those_that_they_have(model, tmp_
         ValueError, match="no mapping from the names of timm .* 'squeezenet1_1'. Its families: DenseNet,"
     ):
         load(model, {}, tmp_path, source="timm")
-    with pytest.raises(ValueError, match="source must be 'torchvision' or 'timm' or 'keras', or None .* 'caffe'"):
+    with pytest.raises(ValueError, match="source must be 'torchvision' or 'timm' or 'keras', or None .*'caffe'"):
         load(model, {}, tmp_path, source="caffe")
 
 

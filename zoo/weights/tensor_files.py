@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def _safetensors(path: Path) -> Iterator[dict[str, Tensor]]:
             for key in file.keys():  # noqa: SIM118
                 item = file.get_slice(key)
                 dtype = _SAFETENSORS_DTYPES.get(item.get_dtype(), item.get_dtype())
-                tensors[key] = Tensor(tuple(item.get_shape()), dtype, lambda key=key: file.get_tensor(key))
+                tensors[key] = Tensor(tuple(item.get_shape()), dtype, partial(file.get_tensor, key))
             yield tensors
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file, or a damaged one: {error}.") from None
@@ -119,9 +120,9 @@ def _npz(path: Path) -> Iterator[dict[str, Tensor]]:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             if len({member.filename for member in members}) < len(members):
-                raise ValueError("a name is there twice")
+                raise _RefusedError("a name is there twice")
             if len(members) > MAX_TENSORS:
-                raise ValueError(f"{len(members)} tensors, more than any network has")
+                raise _RefusedError(f"{len(members)} tensors, more than any network has")
             yield {member.filename.removesuffix(".npy"): _npy(archive, member) for member in members}
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path} is no .npz file, or a damaged one: {error}.") from None
