@@ -232,10 +232,6 @@ def nested(file):
     file.create_group("/".join("a" * 40))
 
 
-def huge_attribute(file):
-    file.attrs.create("layer_names", np.zeros((2, 2), "S8"))
-
-
 @pytest.mark.parametrize(("change", "message"), [
     (link(lambda file: h5py.ExternalLink("/etc/passwd", "/a")), "'bias:0' is a soft or external link"),
     (link(lambda file: h5py.SoftLink("/conv1/conv1/kernel:0")), "'bias:0' is a soft or external link"),
@@ -244,13 +240,12 @@ def huge_attribute(file):
     (virtual, "'bias:0' is a virtual dataset"),
     (recursive, "'again' is linked twice"),
     (nested, "nested more than 16 deep"),
-    (huge_attribute, "'layer_names' is no list of names"),
     (lambda file: file.__setitem__("type", np.dtype("float32")), "'type' is no array"),
     (lambda file: file.attrs.__delitem__("layer_names"), "neither Keras 2 nor Keras 3"),
-    (lambda file: file.__setitem__("other/kernel:0", 1.0), "'other/kernel:0' belongs to no layer"),
-    (lambda file: file.__setitem__("conv1/conv1/code:0", 1.0), "'conv1/conv1/code:0' belongs to no layer"),
+    (lambda file: file.__setitem__("kernel:0", 1.0), "'kernel:0' is no variable of a layer"),
+    (lambda file: file.__setitem__("conv1/conv1/code:0", 1.0), "'conv1/conv1/code:0' is no variable of a layer"),
     (lambda file: file.__setitem__("conv1/kernel:0", 1.0), "'conv1/kernel' is there twice"),
-], ids=["external link", "soft link", "hard link", "external storage", "virtual", "recursive", "nested", "attribute",
+], ids=["external link", "soft link", "hard link", "external storage", "virtual", "recursive", "nested",
         "type", "no names", "other layer", "other variable", "twice"])  # fmt: skip
 def test_hdf5_that_is_more_than_arrays(keras_2, change, message):
     refused(keras_2(change), f"is no file of Keras weights: .*{message}")
@@ -283,6 +278,26 @@ def test_truncated_hdf5(keras_2, share):
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
     refused(path, "no HDF5 file, or a damaged one")
+
+
+def test_hdf5_with_flipped_bytes_is_opened_or_refused(keras_2):
+    """Strings of variable length made HDF5 go in circles here; the names of layers are not read."""
+    whole = keras_2().read_bytes()
+    path = keras_2().with_name("fuzzed.h5")
+    rng = np.random.default_rng(0)
+    refusals = []
+    for _ in range(150):
+        content = bytearray(whole)
+        for place in rng.integers(0, len(content), 20):
+            content[place] = rng.integers(256)
+        path.write_bytes(content)
+        try:
+            with open_tensors(path) as tensors:
+                assert len(tensors) <= 1
+        except ValueError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 50
+    assert all(str(path) in refusal for refusal in refusals)
 
 
 def test_random_bytes_are_no_hdf5(tmp_path):
