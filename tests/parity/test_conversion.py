@@ -7,6 +7,7 @@ import pytest
 from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 
 import zoo
+from zoo.weights.published import find
 
 SIZES = [(96, 96), (97, 129)]
 ODD = [(97, 97), (97, 129)]
@@ -112,3 +113,45 @@ def test_files_of_keras_applications(peer, name, function, options, knobs, sizes
 def write_as_keras_2(net, path):
     with h5py.File(path, "w") as file:
         save_weights_to_hdf5_group(file, net)
+
+
+@pytest.mark.slow
+def test_the_input_transform_of_torchvision_is_folded_exactly(peer, tmp_path):
+    """What it does to its inputs before the first convolution, that convolution does itself afterwards."""
+    pytest.importorskip("torch", reason="the extra `torch` is not installed")
+    net = peer.torchvision().models.inception_v3(init_weights=False, transform_input=True, aux_logits=False)
+    path = written(peer.randomise_torch(net), tmp_path / "model.safetensors")
+    model = zoo.create_model("inception_v3", input_shape=(None, None, 3), classifier_activation=None)
+    zoo.weights.load(model, path, "torchvision", input_transform=find("inception_v3", "torchvision").input_transform)
+    for size in SIZES:
+        assert peer.torch_difference(net, model, size) < 1e-4
+
+
+@pytest.mark.parametrize(("name", "theirs", "size"), [
+    slow("inception_v3", {"aux1": "aux_logits"}, (299, 299)),
+    slow("googlenet", {"aux1": "aux_logits1", "aux2": "aux_logits2"}, (96, 96)),
+])  # fmt: skip
+def test_auxiliary_classifiers_are_kept_where_the_model_has_them(peer, name, theirs, size, tmp_path):
+    torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
+    net = peer.randomise_torch(getattr(peer.torchvision().models, name)(init_weights=False, aux_logits=True))
+    path = written(net, tmp_path / "model.safetensors")
+    model = zoo.create_model(name, aux=True, input_shape=(*size, 3), classifier_activation=None)
+    zoo.weights.load(model, path, source="torchvision")
+    net.training = True  # of the outermost module alone: it then runs the auxiliary classifiers, all else is fixed
+    inputs = peer.pictures(size)
+    with torch.no_grad():
+        outputs = net(torch.from_numpy(inputs.transpose(0, 3, 1, 2).copy()))
+    for ours, values in model(inputs, training=False).items():
+        assert peer.relative(getattr(outputs, theirs.get(ours, "logits")), values) < 1e-4, ours
+
+
+def test_another_epsilon_goes_into_the_variance(peer, tmp_path):
+    pytest.importorskip("torch", reason="the extra `torch` is not installed")
+    peer.torchvision()
+    timm = pytest.importorskip("timm", reason="timm is not installed")
+    net = peer.randomise_torch(timm.create_model("mobilenetv3_small_050", pretrained=False))
+    model = zoo.create_model("mobilenet_v3_small_050", include_top=False)
+    zoo.weights.load(model, written(net, tmp_path / "model.safetensors"), source="timm")
+    norm = model.get_layer("stem_bn")
+    assert (net.bn1.eps, norm.epsilon) == (1e-5, 1e-3)
+    np.testing.assert_allclose(norm.moving_variance + norm.epsilon, net.bn1.running_var.numpy() + 1e-5, rtol=1e-6)

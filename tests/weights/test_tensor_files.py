@@ -78,7 +78,8 @@ def test_safetensors(tmp_path):
     ({f"t{number}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for number in range(2 * MAX_TENSORS)},
      {"data": b""}),
 ], ids=["truncated", "extra bytes", "header of 2^63", "header beyond the file", "overlap", "hole", "a name twice",
-        "shape overflow", "declared gigabytes", "negative", "unknown dtype", "no JSON", "nested JSON", "100,000 tensors"],
+        "shape overflow", "declared gigabytes", "negative", "unknown dtype", "no JSON",
+        "nested JSON", "100,000 tensors"],
 )  # fmt: skip
 def test_damaged_safetensors(tmp_path, header, options):
     refused(safetensors_file(tmp_path / "a.safetensors", header, **options), "no safetensors file, or a damaged one")
@@ -120,9 +121,10 @@ def test_damaged_npz(tmp_path):
     refused(npz(tmp_path / "declared.npz", a=npy(ones, shape=(10**12,))), "declares 4000000000000 bytes")
     refused(npz(tmp_path / "other.npz", a=b"#!/bin/sh"), "'a' is no array")
     refused(npz(tmp_path / "header.npz", a=b"\x93NUMPY\x01\x00\xff\xff{"), "'a' is no array")
-    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(tmp_path / "twice.npz", "w") as archive:
+    with zipfile.ZipFile(tmp_path / "twice.npz", "w") as archive:
         archive.writestr("a.npy", npy(ones))
-        archive.writestr("a.npy", npy(ones))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("a.npy", npy(ones))
     refused(tmp_path / "twice.npz", "a name is there twice")
     whole = npz(tmp_path / "whole.npz", a=npy(ones)).read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[:-10])
@@ -181,15 +183,11 @@ def test_layers_whose_name_begins_with_that_of_another(keras_2, layer):
 
 def test_variables_have_had_several_names(keras_2):
     def of_2016(file):
-        file["conv1/conv1_W_1:0"] = file.pop("conv1/conv1/kernel:0")[()] if hasattr(file, "pop") else 0
-        file["conv1/conv1_b_1:0"] = np.zeros(3, "float32")
-
-    def dropped(file):
         del file["conv1/conv1"]
         file["conv1/conv1_W_1:0"] = np.ones((1, 1, 2, 3), "float32")
         file["conv1/conv1_b_1:0"] = np.zeros(3, "float32")
 
-    assert sorted(read(keras_2(dropped))) == ["conv1/bias", "conv1/kernel"]
+    assert sorted(read(keras_2(of_2016))) == ["conv1/bias", "conv1/kernel"]
 
 
 def test_layer_names_may_be_cut_into_several_attributes(keras_2):
@@ -234,25 +232,20 @@ def nested(file):
     file.create_group("/".join("a" * 40))
 
 
-def huge_attribute(file):
-    file.attrs.create("layer_names", np.zeros((2, 2), "S8"))
-
-
 @pytest.mark.parametrize(("change", "message"), [
     (link(lambda file: h5py.ExternalLink("/etc/passwd", "/a")), "'bias:0' is a soft or external link"),
     (link(lambda file: h5py.SoftLink("/conv1/conv1/kernel:0")), "'bias:0' is a soft or external link"),
-    (link(lambda file: file["conv1/conv1/kernel:0"]), "'bias:0' is linked twice"),
+    (link(lambda file: file["conv1/conv1/kernel:0"]), "'kernel:0' is linked twice"),
     (external_storage, "'bias:0' is stored in another file"),
     (virtual, "'bias:0' is a virtual dataset"),
     (recursive, "'again' is linked twice"),
     (nested, "nested more than 16 deep"),
-    (huge_attribute, "'layer_names' is no list of names"),
     (lambda file: file.__setitem__("type", np.dtype("float32")), "'type' is no array"),
     (lambda file: file.attrs.__delitem__("layer_names"), "neither Keras 2 nor Keras 3"),
-    (lambda file: file.__setitem__("other/kernel:0", 1.0), "'other/kernel:0' belongs to no layer"),
-    (lambda file: file.__setitem__("conv1/conv1/code:0", 1.0), "'conv1/conv1/code:0' belongs to no layer"),
+    (lambda file: file.__setitem__("kernel:0", 1.0), "'kernel:0' is no variable of a layer"),
+    (lambda file: file.__setitem__("conv1/conv1/code:0", 1.0), "'conv1/conv1/code:0' is no variable of a layer"),
     (lambda file: file.__setitem__("conv1/kernel:0", 1.0), "'conv1/kernel' is there twice"),
-], ids=["external link", "soft link", "hard link", "external storage", "virtual", "recursive", "nested", "attribute",
+], ids=["external link", "soft link", "hard link", "external storage", "virtual", "recursive", "nested",
         "type", "no names", "other layer", "other variable", "twice"])  # fmt: skip
 def test_hdf5_that_is_more_than_arrays(keras_2, change, message):
     refused(keras_2(change), f"is no file of Keras weights: .*{message}")
@@ -279,22 +272,37 @@ def test_arrays_of_other_things_than_numbers_are_told_apart(keras_2, dtype):
         assert tensors["conv1/bias"].dtype.startswith("of kind")
 
 
-def test_hdf5_with_flipped_and_missing_bytes_is_read_or_refused(keras_2):
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5, 0.9, 0.99])
+def test_truncated_hdf5(keras_2, share):
+    path = keras_2()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    refused(path, "no HDF5 file, or a damaged one")
+
+
+def test_hdf5_with_flipped_bytes_is_opened_or_refused(keras_2):
+    """Strings of variable length made HDF5 go in circles here; the names of layers are not read."""
     whole = keras_2().read_bytes()
     path = keras_2().with_name("fuzzed.h5")
     rng = np.random.default_rng(0)
-    refusals = 0
-    for trial in range(150):
-        content = bytearray(whole[: rng.integers(1, len(whole))] if trial % 3 == 0 else whole)
+    refusals = []
+    for _ in range(150):
+        content = bytearray(whole)
         for place in rng.integers(0, len(content), 20):
             content[place] = rng.integers(256)
         path.write_bytes(content)
         try:
-            read(path)
+            with open_tensors(path) as tensors:
+                assert len(tensors) <= 1
         except ValueError as error:
-            assert str(path) in str(error)
-            refusals += 1
-    assert refusals > 50
+            refusals.append(str(error))
+    assert len(refusals) > 50
+    assert all(str(path) in refusal for refusal in refusals)
+
+
+def test_random_bytes_are_no_hdf5(tmp_path):
+    (tmp_path / "model.h5").write_bytes(np.random.default_rng(0).bytes(1 << 16))
+    refused(tmp_path / "model.h5", "no HDF5 file, or a damaged one")
 
 
 @pytest.mark.parametrize(("change", "message"), [
@@ -348,18 +356,18 @@ def malicious(torch, kind, path, target):
     elif kind == "legacy":
         torch.save({"a": Code(eval, f"open({str(target)!r}, 'w')")}, path, _use_new_zipfile_serialization=False)
     elif kind == "pickle":
-        path.write_bytes(pickle.dumps(Code(os.system, f"touch {target}")))
+        path.write_bytes(pickle.dumps(Code(os.system, f"touch {target}"), protocol=2))
     elif kind == "tar":
         with tarfile.open(path, "w") as archive:
             for name in ("sys_info", "pickle", "storages", "tensors"):
-                content = pickle.dumps(Code(os.system, f"touch {target}"))
+                content = pickle.dumps(Code(os.system, f"touch {target}"), protocol=2)
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
     elif kind == "source":
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("archive/data.py", f"open({str(target)!r}, 'w')")
-            archive.writestr("archive/data.pkl", pickle.dumps(Code(os.system, f"touch {target}")))
+            archive.writestr("archive/data.pkl", pickle.dumps(Code(os.system, f"touch {target}"), protocol=2))
     elif kind == "list":
         torch.save([1, 2], path)
     elif kind == "network":

@@ -175,7 +175,7 @@ def _matched(
     """
     split = {key: key.removesuffix(":0").rpartition("/" if source == "keras" else ".") for key in tensors}
     split = {key: parts for key, parts in split.items() if parts[2] != "num_batches_tracked"}
-    shapes = {parts[0]: () for parts in split.values()}
+    shapes: dict[str, tuple[int, ...]] = {parts[0]: () for parts in split.values()}
     shapes.update({parts[0]: tensors[key].shape for key, parts in split.items() if parts[2] in ("weight", "kernel")})
     names = family.names({module: shapes[module] for module in sorted(shapes, key=torch_names.natural)}, model)
     layers = {layer.name for layer in model.layers}

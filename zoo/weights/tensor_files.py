@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def _safetensors(path: Path) -> Iterator[dict[str, Tensor]]:
             for key in file.keys():  # noqa: SIM118
                 item = file.get_slice(key)
                 dtype = _SAFETENSORS_DTYPES.get(item.get_dtype(), item.get_dtype())
-                tensors[key] = Tensor(tuple(item.get_shape()), dtype, lambda key=key: file.get_tensor(key))
+                tensors[key] = Tensor(tuple(item.get_shape()), dtype, partial(file.get_tensor, key))
             yield tensors
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file, or a damaged one: {error}.") from None
@@ -119,9 +120,9 @@ def _npz(path: Path) -> Iterator[dict[str, Tensor]]:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             if len({member.filename for member in members}) < len(members):
-                raise ValueError("a name is there twice")
+                raise _RefusedError("a name is there twice")
             if len(members) > MAX_TENSORS:
-                raise ValueError(f"{len(members)} tensors, more than any network has")
+                raise _RefusedError(f"{len(members)} tensors, more than any network has")
             yield {member.filename.removesuffix(".npy"): _npy(archive, member) for member in members}
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path} is no .npz file, or a damaged one: {error}.") from None
@@ -188,7 +189,7 @@ def _hdf5(path: Path) -> Iterator[dict[str, Tensor]]:
             root = file["model_weights"] if _is_plain(file, "model_weights") else file
             datasets = dict(_datasets(root, set(), 0))
             if "layer_names" in root.attrs or "layer_names0" in root.attrs:
-                yield _keras_2(root, datasets)
+                yield _keras_2(datasets)
             elif any(name.endswith("/vars") or "/vars/" in name for name in datasets):
                 yield _keras_3(root, datasets)
             else:
@@ -234,37 +235,20 @@ def _tensor(dataset: h5py.Dataset) -> Tensor:
     return Tensor(tuple(dataset.shape or ()), dtype, lambda: dataset[()])
 
 
-def _attribute(group: h5py.Group, name: str) -> list[str]:
-    """A list of names, as Keras stores it: strings of a fixed length, cut into several attributes where it is long."""
-    names: list[str] = []
-    pieces = [name] if name in group.attrs else []
-    while not pieces or pieces[-1] != name:
-        piece = f"{name}{len(pieces)}"
-        if piece not in group.attrs:
-            break
-        pieces.append(piece)
-    for piece in pieces:
-        attribute = group.attrs.get_id(piece)
-        if attribute.dtype.kind not in "SO" or attribute.get_storage_size() > MAX_HEADER or len(attribute.shape) != 1:
-            raise _RefusedError(f"the attribute {piece!r} is no list of names")
-        names += [item.decode() if isinstance(item, bytes) else str(item) for item in group.attrs[piece]]
-    return names
+def _keras_2(datasets: dict[str, h5py.Dataset]) -> dict[str, Tensor]:
+    """A group for each layer, in it the variables under their own paths: `conv1/conv1/kernel:0`.
 
-
-def _keras_2(root: h5py.Group, datasets: dict[str, h5py.Dataset]) -> dict[str, Tensor]:
-    """A group for each layer, in it the variables under their own paths: `conv1/conv1/kernel:0`."""
-    layers = set(_attribute(root, "layer_names"))
+    A layer whose own name has slashes stands there twice as well: `conv1/bn/conv1/bn/gamma:0`. The list of names that
+    Keras adds is not read: it has strings of variable length, by which a damaged file leads HDF5 in circles.
+    """
     tensors: dict[str, Tensor] = {}
     for path, dataset in datasets.items():
-        parts = path.split("/")
-        layer = next(("/".join(parts[:end]) for end in range(len(parts) - 1, 0, -1)
-                      if "/".join(parts[:end]) in layers), None)  # fmt: skip
+        *parts, _ = path.split("/")
+        half = len(parts) // 2
+        layer = "/".join(parts[:half] if parts[:half] == parts[half:] else parts[:1])
         kind = re.search(rf"(?:^|[/_])({'|'.join(_KINDS)})(?:_\d+)?(?::0)?$", path)
-        if layer is None or kind is None:
-            raise _RefusedError(f"{path!r} belongs to no layer")
-        # A layer name with a slash stands before its own variables once more: a/b/a/b/kernel.
-        if len(parts) % 2 and parts[: len(parts) // 2] == parts[len(parts) // 2 : -1]:
-            layer = "/".join(parts[: len(parts) // 2])
+        if not parts or kind is None:
+            raise _RefusedError(f"{path!r} is no variable of a layer")
         key = f"{layer}/{_KINDS[kind[1]]}"
         if key in tensors:
             raise _RefusedError(f"{key!r} is there twice")

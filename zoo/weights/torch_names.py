@@ -94,8 +94,10 @@ def googlenet(modules: Shapes, model: keras.Model) -> Names:
         if name not in names:
             unit, _, kind = name.rpartition(".")
             module, _, branch = unit.partition(".")
-            if kind in ("conv", "bn") and (branch in branches or not branch):
-                names[name] = f"{module}_{branches[branch]}_{kind}" if branch else f"{module}_{kind}"
+            if kind in ("conv", "bn") and branch in branches:
+                names[name] = f"{module}_{branches[branch]}_{kind}"
+            elif kind in ("conv", "bn") and branch in ("", "conv"):
+                names[name] = f"{module}_{kind}"
     return names
 
 
