@@ -21,6 +21,7 @@ ALLOWED = {
     "zoo.models.__init__": {"zoo.models", "zoo.registry", "zoo.builder"},
     "zoo.models.stub": {"zoo.registry", "zoo.builder", "zoo.files"},
     "zoo.builder": {"zoo.registry", "zoo.layers", "zoo.weights"},
+    "zoo.weights.commands": {"zoo"},
     "zoo.weights": {"zoo.weights", "zoo.files", "zoo.data.pictures", "zoo.data.errors"},
     "zoo.data": {"zoo.data", "zoo.files"},
     "zoo.training": {"zoo.training", "zoo.weights", "zoo.files", "zoo.graph"},

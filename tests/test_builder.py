@@ -40,7 +40,11 @@ def test_sizes_that_vary():
         ({"input_shape": (64, 64)}, r"takes inputs of 3 axes, e.g. \(224, 224, 3\). Received: \(64, 64\)"),
         ({"input_shape": (64, 64, None)}, "number of channels must be given"),
         ({"input_shape": (0, 64, 3)}, r"needs an input of at least \(1, 1, 3\). Received: \(0, 64, 3\)"),
-        ({"weights": "imagenet"}, r"resnet50 has no weights 'imagenet'. Published weights: none"),
+        ({"weights": "imagenet"}, r"has no weights 'imagenet'. Did you mean 'default'\? Published weights: torchv"),
+        (
+            {"weights": "timm.a1x"},
+            r"has no weights 'timm.a1x'. Did you mean 'timm.a1', 'timm.a1h', 'timm.ra'",
+        ),
         ({"classifier_activation": "sofmax"}, "sofmax"),
         ({"dropout": 1.5}, "1.5"),
         ({"input_tensor": [1, 2]}, "input_tensor must be a Keras tensor. Received: list"),

@@ -4,34 +4,43 @@ A family gives a backbone and a head (`zoo.registry.register`); this file makes 
 with the arguments of keras.applications in that order and with that meaning.
 """
 
+import difflib
 import functools
 import inspect
+import logging
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin
 
 import keras
 from keras import layers
 
 from zoo import registry
 from zoo.layers import full_precision, global_pooling
-from zoo.registry import Entry, keyword_parameters
+from zoo.registry import Card, Entry, keyword_parameters
+
+if TYPE_CHECKING:
+    from zoo.weights import Stored
 
 # Enough for graphs ten times as deep as that of resnet1202, the deepest one here.
 DEEP_GRAPH_RECURSION_LIMIT = 20_000
 
+_logger = logging.getLogger("zoo")
+
 _SHARED_ARGUMENTS = """\
 include_top: Whether the classifier head is built.
-weights: None for random weights, or the path of what `zoo.weights.save` wrote.
+weights: None for random weights; the tag of published ones, such as "torchvision" or "timm.a1" (`zoo weights list`
+    shows them), or "default" for the most accurate with a free licence: they are fetched once and kept; or the path
+    of what `zoo.weights.save` wrote.
 input_tensor: Keras tensor (batch, ...) to build on, such as the output of other layers; None for a new input.
 input_shape: Shape of the input without the batch, channels last, e.g. {input_shape}. None stands for that shape;
     without the head for any height and width. Sizes may be None wherever the head allows it.
 pooling: What stands behind the last feature map without the head: None, "avg" or "max" over all positions. With
     the head it has no effect, as in keras.applications.
-classes: Number of classes.
+classes: Number of classes. With published weights another number than theirs makes a new head.
 classifier_activation: Activation on the logits, e.g. "softmax" or "sigmoid"; None gives the logits.
 name: Name of the model."""
 
@@ -76,8 +85,12 @@ def create_model(
 
     Args:
         model: A registered name; `zoo.list_models()` lists them.
-        weights: None for random weights, or the path of what `zoo.weights.save` wrote.
-        classes: Number of classes; None for the card's.
+        weights: None for random weights; the tag of published ones, such as "torchvision" or "timm.a1"
+            (`zoo.model_card(model).weights` has them), a source for its best, or "default" for the most accurate
+            with a free licence; or the path of what `zoo.weights.save` wrote. Published weights are fetched once
+            and kept in `ZOO_HOME`, or `~/.cache/cnn-zoo`; `zoo.preprocessor` gives what belongs before them.
+        classes: Number of classes; None for the card's. With published weights another number than theirs keeps
+            the body and makes a new head, which is logged.
         input_shape: Shape of the input without the batch, channels last; None for the card's, and without the head
             for any height and width. Sizes may be None wherever the head allows it.
         include_top: Whether the classifier head is built.
@@ -137,30 +150,89 @@ def _build(
     name: str | None,
     **knobs: Any,
 ) -> keras.Model:
+    construct = _constructor(
+        entry, include_top, input_tensor, input_shape, pooling, classes, classifier_activation, name, knobs
+    )
+    return _weights_loader(entry, weights, knobs)(construct)
+
+
+def _constructor(
+    entry: Entry,
+    include_top: bool,
+    input_tensor: keras.KerasTensor | None,
+    input_shape: tuple[int | None, ...] | None,
+    pooling: str | None,
+    classes: int,
+    classifier_activation: str | Callable[..., Any] | None,
+    name: str | None,
+    knobs: Mapping[str, Any],
+) -> "_Construct":
+    """A function that makes the graph, given the knobs that weights need; the arguments are checked at once."""
     card = entry.card
     check_knobs(card.name, knobs)
-    keywords = {**entry.row, **knobs}
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'pooling must be None, "avg" or "max". Received: pooling={pooling!r}')
     if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
         raise ValueError(f"classes must be a whole number, at least 1. Received: classes={classes!r}")
     activation = keras.activations.get(classifier_activation)
-    load = _weights_loader(entry, weights)
-    x = inputs = _input(entry, input_tensor, input_shape, include_top, _min_size(entry, knobs))
-    x = entry.backbone(x, **_taken(entry.backbone, keywords))
-    if include_top:
-        x = entry.head(x, classes, **_taken(entry.head, keywords))
-        if classifier_activation is not None:
-            x = _activated(x, activation)
-    else:
-        x = x["features"] if isinstance(x, dict) else x
-        x = global_pooling(x, pooling) if pooling else x
-    if input_tensor is not None:
-        sources = keras.utils.get_source_inputs(input_tensor)
-        inputs = sources[0] if len(sources) == 1 else sources
-    model = _functional(inputs, x, name or card.name)
-    load(model)
-    return model
+    start = _input(entry, input_tensor, input_shape, include_top, _min_size(entry, knobs))
+
+    def construct(needed: Mapping[str, Any]) -> _Parts:
+        keywords = {**entry.row, **needed, **knobs}
+        x = features = entry.backbone(start, **_taken(entry.backbone, keywords))
+        if isinstance(features, dict):
+            features = features["features"]
+        if include_top:
+            x = entry.head(x, classes, **_taken(entry.head, keywords))
+            if classifier_activation is not None:
+                x = _activated(x, activation)
+        else:
+            x = global_pooling(features, pooling) if pooling else features
+        inputs = start
+        if input_tensor is not None:
+            sources = keras.utils.get_source_inputs(input_tensor)
+            inputs = sources[0] if len(sources) == 1 else sources
+        model = _functional(inputs, x, name or card.name)
+        return _Parts(model, start, features, x, classes)
+
+    return construct
+
+
+class _Parts(NamedTuple):
+    """A model, and where in its graph the backbone begins and ends."""
+
+    model: keras.Model
+    start: keras.KerasTensor
+    features: keras.KerasTensor
+    outputs: Any
+    classes: int
+
+    def layers(self) -> tuple[list[keras.layers.Layer], list[keras.layers.Layer]]:
+        """The layers with weights, those of the backbone and those of the head."""
+        body = _layers_between(self.start, [self.features])
+        known = {id(layer) for layer in body}
+        every = _layers_between(self.start, keras.tree.flatten(self.outputs))
+        return body, [layer for layer in every if id(layer) not in known]
+
+
+_Construct = Callable[[Mapping[str, Any]], _Parts]
+_Load = Callable[[_Construct], keras.Model]
+
+
+def _layers_between(start: keras.KerasTensor, outputs: Sequence[keras.KerasTensor]) -> list[keras.layers.Layer]:
+    """The layers with weights that make `outputs` of `start`, from the end to the beginning."""
+    layers_found: dict[int, keras.layers.Layer] = {}
+    waiting, seen = list(outputs), {id(start)}
+    while waiting:
+        tensor = waiting.pop()
+        if id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        operation, node, _ = tensor._keras_history
+        if getattr(operation, "weights", None):
+            layers_found[id(operation)] = operation
+        waiting.extend(operation._inbound_nodes[node].input_tensors)
+    return list(layers_found.values())
 
 
 def _activated(logits: Any, activation: Callable[..., Any]) -> Any:
@@ -230,21 +302,115 @@ def _input(
     return keras.Input(shape) if input_tensor is None else input_tensor
 
 
-def _weights_loader(entry: Entry, weights: str | PathLike | None) -> Callable[[keras.Model], None]:
-    """A function that fills a model with the weights that were asked for; they are looked up at once."""
+def _weights_loader(entry: Entry, weights: str | PathLike | None, knobs: Mapping[str, Any]) -> _Load:
+    """A function that makes a model with the weights that were asked for; these are looked up at once."""
     if weights is None:
-        return lambda model: None
+        return lambda construct: construct({}).model
     from zoo.weights import load, open_weights
+    from zoo.weights.store import verify
+    from zoo.weights.undrawn import undrawn
 
-    tags = ", ".join(entry.card.weights) or "none"
+    if isinstance(weights, str) and weights in _tags(entry.card):
+        return _published_loader(entry, weights, knobs)
     try:
         stored = open_weights(weights)
     except FileNotFoundError:
-        raise ValueError(
-            f"{entry.card.name} has no weights {str(weights)!r}. Published weights: {tags}. "
-            "Otherwise give the path of what zoo.weights.save wrote, or None for random weights."
-        ) from None
-    return lambda model: load(model, stored)
+        raise ValueError(_no_weights(entry.card, str(weights))) from None
+    if "head" in stored.manifest:
+        _check_needed(entry, stored.manifest["knobs"], knobs, str(weights))
+        verify(stored)
+        return _adapting_loader(entry.card, stored, str(weights))
+
+    def loaded(construct: _Construct) -> keras.Model:
+        with undrawn():
+            model = construct({}).model
+        return load(model, stored)
+
+    return loaded
+
+
+def _tags(card: Card) -> list[str]:
+    """What names published weights of a model: their tags, the sources for their best, and "default"."""
+    sources = dict.fromkeys(tag.partition(".")[0] for tag in card.weights)
+    return list(dict.fromkeys((*card.weights, *sources, *(["default"] if card.weights else []))))
+
+
+def _no_weights(card: Card, weights: str) -> str:
+    close = difflib.get_close_matches(weights.lower(), _tags(card), n=4, cutoff=0.5)
+    if weights == "imagenet" and card.weights:
+        close = ["default"]
+    hint = f" Did you mean {', '.join(map(repr, close))}?" if close else ""
+    return (
+        f"{card.name} has no weights {weights!r}.{hint} Published weights: {', '.join(card.weights) or 'none'}. "
+        "Otherwise give the path of what zoo.weights.save wrote, or None for random weights."
+    )
+
+
+def _published_loader(entry: Entry, tag: str, knobs: Mapping[str, Any]) -> _Load:
+    """A function that makes a model with published weights; they are fetched, if need be, and verified at once."""
+    from zoo.weights import cache
+    from zoo.weights.published import find
+
+    card = entry.card
+    row = find(card.name, tag)
+    _check_needed(entry, row.knobs, knobs, tag)
+    return _adapting_loader(card, cache.fetch(row, build_for_conversion), f"{card.name}:{row.tag}")
+
+
+def _check_needed(entry: Entry, needed: Mapping[str, Any], knobs: Mapping[str, Any], weights: str) -> None:
+    """Refuse a knob that would make another network than the one that the weights are for, of the same shapes."""
+    own = _knobs(entry)
+    fixed = {**({"variant": own["variant"].default} if "variant" in own else {}), **needed}
+    for key, value in fixed.items():
+        if knobs.get(key, value) != value:
+            raise ValueError(
+                f"The weights {weights!r} are for {key}={value!r}. Received: {key}={knobs[key]!r}. "
+                "Leave out one of the two."
+            )
+
+
+def _adapting_loader(card: Card, stored: "Stored", label: str) -> _Load:
+    """A function that makes a model with verified weights that were converted, whatever its head and channels."""
+    from zoo.weights import store
+    from zoo.weights.adapt import first_convolution
+    from zoo.weights.undrawn import undrawn
+
+    def loaded(construct: _Construct) -> keras.Model:
+        with undrawn() as redraw:
+            parts = construct(stored.manifest["knobs"])
+            model, classes, channels = parts.model, parts.classes, parts.start.shape[-1]
+            body, head = parts.layers()
+            first = None if channels == card.input_shape[-1] else first_convolution(model).name
+            is_other = classes != card.classes
+            new = store.load_layers(model, stored, body=body, head=head, new_head=is_other, first=first)
+            for layer in new:
+                for variable in layer.weights:
+                    redraw(variable)
+        if new:
+            names = ", ".join(layer.name for layer in reversed(new))
+            _logger.warning("%s with %d classes: new, to be trained: %s", label, classes, names)
+        if first is not None:
+            _logger.warning("%s with %d input channels: adapted: %s", label, channels, first)
+        return model
+
+    return loaded
+
+
+def build_for_conversion(
+    model: str, auxiliary: bool, knobs: Mapping[str, Any]
+) -> tuple[keras.Model, list[str]]:  # fmt: skip
+    """A model as its weights are published, and the names of its head's layers.
+
+    Args:
+        model: A registered name.
+        auxiliary: Whether it shall have auxiliary classifiers, if its family knows them.
+        knobs: What else its builder needs.
+    """
+    entry = registry.entry(model)
+    card = entry.card
+    needed = {**({"aux": True} if auxiliary and "aux" in _knobs(entry) else {}), **knobs}
+    parts = _constructor(entry, True, None, card.input_shape, None, card.classes, None, None, needed)({})
+    return parts.model, sorted(layer.name for layer in parts.layers()[1])
 
 
 def check_knobs(model: str, knobs: Mapping[str, Any]) -> None:

@@ -71,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="zoo", description="Convolutional networks for Keras 3: list, train, evaluate, predict.")
     parser.add_argument("--traceback", action="store_true", help="show the whole traceback of an error")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
-    for add in (_add_list, _add_info, _add_train, _add_launch, _add_evaluate, _add_predict, _add_report):
+    adders = (_add_list, _add_info, _add_train, _add_launch, _add_evaluate, _add_predict, _add_report, _add_weights)
+    for add in adders:
         add(commands)
     for entry_point in importlib.metadata.entry_points(group="zoo.commands"):
         entry_point.load()(commands)
@@ -338,6 +339,39 @@ def _report(arguments: argparse.Namespace) -> None:
     from zoo import runs
 
     print(runs.open_run(arguments.folder).report())
+
+
+def _add_weights(commands: Any) -> None:
+    parser = commands.add_parser("weights", help="published weights: list, download, verify, convert")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, help="what to do")
+    action = actions.add_parser("list", help="list published weights")
+    action.add_argument("model", nargs="?", help="registered name (default: all)")
+    action.add_argument("--json", action="store_true", help="print JSON")
+    action.set_defaults(run=_weights, function="show")
+    action = actions.add_parser("download", help="fetch weights into the cache, ZOO_HOME or ~/.cache/cnn-zoo")
+    action.add_argument("weights", metavar="MODEL[:TAG]", help="registered name, and tag (default: the default one)")
+    action.set_defaults(run=_weights, function="fetch")
+    action = actions.add_parser("verify", help="prove that stored or downloaded weights are whole")
+    action.add_argument("file", metavar="FILE", help="folder or file that the zoo wrote, or file as published")
+    action.set_defaults(run=_weights, function="verify")
+    action = actions.add_parser("convert", help="turn a file of another library into weights of ours")
+    action.add_argument("model", help="registered name")
+    action.add_argument(
+        "file", metavar="FILE", help=".safetensors, .npz, .h5, or a state dict of PyTorch, which PyTorch reads"
+    )
+    action.add_argument(
+        "--source", required=True, metavar="NAME", help="whose names the file has: torchvision, timm, keras"
+    )
+    action.add_argument("--out", required=True, metavar="DIR", help="folder to write, which weights= then takes")
+    action.add_argument("--set", dest="knobs", type=_knob, action="append", default=[], metavar="KNOB=VALUE",
+        help="argument of the model's family that the weights need; may be repeated (default: none)")  # fmt: skip
+    action.set_defaults(run=_weights, function="convert")
+
+
+def _weights(arguments: argparse.Namespace) -> None:
+    from zoo.weights import commands
+
+    getattr(commands, arguments.function)(arguments)
 
 
 def _devices(text: str) -> str | int | list[str]:

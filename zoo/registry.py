@@ -4,12 +4,15 @@ Imports no family and nothing else of ours: families register themselves here, a
 A package of your own adds models through the same door, `zoo.register`.
 """
 
+import csv
 import difflib
 import fnmatch
+import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from importlib import resources
 from typing import Any, Literal
 
 MODALITIES = ("image", "audio", "text", "board", "signal")
@@ -56,7 +59,7 @@ class Card:
         num_macs: Multiply-accumulates of convolutions and dense layers at the default input, batch 1.
         endpoints: The names that `zoo.features` takes, in the order of the graph.
         results: Published accuracies.
-        weights: Tags of published weights that `weights=` takes.
+        weights: Tags of published weights that `weights=` takes; `register` adds those of the zoo's own table.
         note: What a reader of the numbers has to know, if anything.
     """
 
@@ -142,7 +145,8 @@ def register(card: Card, backbone: Callable[..., Any], head: Callable[..., Any],
             f"The row of {card.name!r} does not fit its functions: "
             f"unknown {unknown or 'none'}, missing {missing or 'none'}. Keywords: {', '.join(keywords)}"
         )
-    _entries[card.name] = Entry(card, backbone, head, row)
+    tags = dict.fromkeys((*card.weights, *_published_tags().get(card.name, ())))
+    _entries[card.name] = Entry(replace(card, weights=tuple(tags)), backbone, head, row)
 
 
 def entry(name: str) -> Entry:
@@ -188,7 +192,7 @@ def list_models(
     Example:
         >>> import zoo
         >>> zoo.list_models("resnet1??")
-        ['resnet101', 'resnet110', 'resnet152']
+        ['resnet101', 'resnet110', 'resnet152', 'resnet164']
     """
     if modality is not None and modality not in MODALITIES:
         raise ValueError(f"modality must be one of {', '.join(MODALITIES)}. Received: {modality!r}")
@@ -206,6 +210,16 @@ def list_models(
         ),
         key=_natural,
     )
+
+
+@functools.cache
+def _published_tags() -> dict[str, list[str]]:
+    """The tags in the table of published weights, by model. It is read as a file: nothing of ours is imported here."""
+    tags: dict[str, list[str]] = {}
+    text = resources.files("zoo").joinpath("weights/published.csv").read_text(encoding="utf-8")
+    for row in csv.DictReader(text.splitlines()):
+        tags.setdefault(row["model"], []).append(row["tag"])
+    return tags
 
 
 def keyword_parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

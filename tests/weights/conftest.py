@@ -1,0 +1,141 @@
+"""A server that stands in for the sources of weights, and files as they publish them, with random values."""
+
+import contextlib
+import hashlib
+import http.server
+import threading
+import time
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Answers on a loopback port; `files` maps paths to bytes, or to a function that gets the request handler."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self):
+        self.files = {}
+        self.requests = []
+        self.stop = threading.Event()
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):  # noqa: N802
+        self.server.requests.append(self.path)
+        answer = self.server.files.get(self.path)
+        with contextlib.suppress(ConnectionError):
+            if answer is None:
+                self.send_error(404)
+            elif callable(answer):
+                answer(self)
+            else:
+                self.answer(answer)
+
+    def answer(self, content, status=200, **headers):
+        """Headers with the right length unless others are given, then the content."""
+        self.send_response(status)
+        for name, value in {"Content_Length": len(content), **headers}.items():
+            if value is not None:
+                self.send_header(name.replace("_", "-"), str(value))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def wait(self):
+        """Nothing more, until the server stops."""
+        self.wfile.flush()
+        self.server.stop.wait(30)
+
+    def trickle(self, seconds):
+        for _ in range(1000):
+            if self.server.stop.wait(seconds):
+                return
+            self.wfile.write(b"x")
+            self.wfile.flush()
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def serving():
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stop.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def server():
+    with serving() as running:
+        yield running
+
+
+def resnet18_state(seed=0, classes=1000):
+    """A state dict of resnet18 with the names and shapes that torchvision and timm give it."""
+    rng = np.random.default_rng(seed)
+    state = {}
+
+    def convolution(name, out, into, size):
+        state[f"{name}.weight"] = (rng.standard_normal((out, into, size, size), "float32")
+                                   * np.float32((2 / (into * size * size)) ** 0.5))  # fmt: skip
+
+    def norm(name, channels):
+        for parameter, low, high in (("weight", 0.5, 1.5), ("bias", -0.1, 0.1), ("running_mean", -0.1, 0.1),
+                                     ("running_var", 0.5, 1.5)):  # fmt: skip
+            state[f"{name}.{parameter}"] = rng.uniform(low, high, channels).astype("float32")
+        state[f"{name}.num_batches_tracked"] = np.array(7, "int64")
+
+    convolution("conv1", 64, 3, 7)
+    norm("bn1", 64)
+    into = 64
+    for stage, out in enumerate((64, 128, 256, 512), 1):
+        for block in range(2):
+            name = f"layer{stage}.{block}"
+            convolution(f"{name}.conv1", out, into, 3)
+            norm(f"{name}.bn1", out)
+            convolution(f"{name}.conv2", out, out, 3)
+            norm(f"{name}.bn2", out)
+            if out != into:
+                convolution(f"{name}.downsample.0", out, into, 1)
+                norm(f"{name}.downsample.1", out)
+            into = out
+    state["fc.weight"] = rng.standard_normal((classes, 512), "float32") * np.float32(0.05)
+    state["fc.bias"] = rng.standard_normal(classes, "float32") * np.float32(0.1)
+    return state
+
+
+@pytest.fixture(scope="session")
+def state():
+    return resnet18_state()
+
+
+@pytest.fixture(scope="session")
+def content(state):
+    """The state as a safetensors file."""
+    return save(state)
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def until(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert condition()

@@ -1,0 +1,137 @@
+"""What `zoo weights list`, `download`, `verify` and `convert` do; their options are in `zoo.cli`."""
+
+import argparse
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import zoo
+from zoo.builder import build_for_conversion
+from zoo.files import sha256
+from zoo.weights import cache, published, store
+
+_HEADER = ("weights", "top-1 %", "top-5 %", "licence", "size", "reader", "cached")
+
+
+def show(arguments: argparse.Namespace) -> None:
+    """`zoo weights list [MODEL]`."""
+    if arguments.model is not None:
+        zoo.model_card(arguments.model)
+    rows = [row for row in published.published() if arguments.model in (None, row.model)]
+    if arguments.json:
+        print(json.dumps([{**cache.facts(row), "cached": cache.is_cached(row)} for row in rows], indent=2))
+        return
+    lines = [
+        (
+            f"{row.model}:{row.tag}" + (" (default)" if row == _default(row.model) else ""),
+            f"{row.top1:.2f}",
+            f"{row.top5:.2f}",
+            row.licence or "not stated",
+            f"{4 * row.num_params / 1e6:.0f} MB",
+            "PyTorch, once" if row.kind == "pth" else "",
+            "yes" if cache.is_cached(row) else "",
+        )
+        for row in rows
+    ]
+    print(_aligned([_HEADER, *lines]) if lines else f"{arguments.model} has no published weights.")
+
+
+def fetch(arguments: argparse.Namespace) -> None:
+    """`zoo weights download MODEL[:TAG]`."""
+    import rich.console
+    import rich.progress
+
+    model, _, tag = arguments.weights.partition(":")
+    zoo.model_card(model)
+    row = published.find(model, tag or None)
+    console = rich.console.Console(stderr=True)
+    columns = (rich.progress.TextColumn("{task.description}"), rich.progress.BarColumn(),
+               rich.progress.DownloadColumn(), rich.progress.TimeRemainingColumn())  # fmt: skip
+    with rich.progress.Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(f"{row.model}:{row.tag}", total=None)
+        try:
+            stored = cache.fetch(
+                row, build_for_conversion, lambda done, size: bar.update(task, completed=done, total=size)
+            )
+        except ImportError as error:
+            raise ValueError(str(error)) from None
+    print(f"{row.model}:{row.tag}, licence {row.licence or 'not stated'}")
+    print(stored.path.parent)
+
+
+def verify(arguments: argparse.Namespace) -> None:
+    """`zoo weights verify FILE`."""
+    path = Path(arguments.file)
+    if not path.exists():
+        raise FileNotFoundError(f"There is nothing at {path}.")
+    try:
+        stored = store.open_weights(path)
+    except FileNotFoundError:
+        _verify_published(path)
+        return
+    store.examine(stored)
+    name = stored.manifest.get("weights", stored.manifest["model"])
+    print(f"{stored.path}: whole; {stored.manifest['num_tensors']} tensors of {name}, "
+          f"SHA-256 {stored.manifest['sha256']}")  # fmt: skip
+
+
+def _verify_published(path: Path) -> None:
+    """A file as its publisher gives it: the name says which, and how its hash begins."""
+    if path.is_dir():
+        raise ValueError(f"{path} holds no weights: there is no {store.MANIFEST} in it.")
+    digest = sha256(path)
+    rows = [
+        row
+        for row in published.published()
+        if row.sha256_prefix and path.name in (row.url.rpartition("/")[2], cache.download_of(row).name)
+    ]
+    prefix = rows[0].sha256_prefix if rows else _prefix(path.stem)
+    if not prefix:
+        raise ValueError(f"Nothing says what {path} should be: there is no {store.MANIFEST} beside it, and no hash is "
+                         f"published for its name. Its SHA-256 is {digest}.")  # fmt: skip
+    if not digest.startswith(prefix):
+        raise ValueError(f"{path} is damaged, or another file: its SHA-256 is {digest}, expected {prefix}.")
+    print(f"{path}: its SHA-256 begins with {prefix}, as its publisher says; {digest}")
+
+
+def _prefix(stem: str) -> str:
+    """The first digits of the SHA-256 at the end of a name, as PyTorch's hub has it: `resnet18-f37072fd`."""
+    match = re.search(r"-([0-9a-f]{8,64})$", stem)
+    return match[1] if match else ""
+
+
+def convert(arguments: argparse.Namespace) -> None:
+    """`zoo weights convert MODEL FILE --source S --out DIR`."""
+    file, out = Path(arguments.file), Path(arguments.out)
+    zoo.model_card(arguments.model)
+    if not file.is_file():
+        raise FileNotFoundError(f"There is no weights file at {file}.")
+    if (out / store.MANIFEST).exists():
+        raise ValueError(f"{out} holds weights already. Give another folder, or delete it.")
+    stored = cache.convert(
+        arguments.model,
+        file,
+        arguments.source,
+        out,
+        build_for_conversion,
+        dict(arguments.knobs),
+        source=arguments.source,
+        origin={"file": file.name, "sha256": sha256(file), "size": file.stat().st_size},
+    )
+    print(f"{stored.manifest['num_tensors']} tensors of {arguments.model}")
+    print(stored.path.parent)
+
+
+def _default(model: str) -> published.Published | None:
+    try:
+        return published.find(model)
+    except ValueError:
+        return None
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as needed, so that a pipe loses nothing."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,23 @@
+"""A state dict of PyTorch, rewritten as safetensors: `python -P unpickle.py STATE.pth OUT.safetensors`.
+
+The only place that unpickles, and that needs PyTorch; it runs as a process of its own and imports nothing of ours.
+`weights_only=True` lets PyTorch make tensors and plain containers, and refuse anything else.
+"""
+
+import sys
+
+
+def main(source: str, target: str) -> None:
+    """Read the state dict at `source` and write the safetensors file `target`."""
+    import safetensors.numpy
+    import torch
+
+    state = torch.load(source, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise SystemExit("the file holds no dict of tensors")
+    arrays = {key: value.detach().contiguous().numpy() for key, value in state.items()}
+    safetensors.numpy.save_file(arrays, target)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
