@@ -40,6 +40,22 @@ class Result:
     source: str
 
 
+# Where published accuracies of many networks stand.
+TORCHVISION, TIMM = "torchvision 0.28, IMAGENET1K_V1", "timm 1.0, results-imagenet.csv"
+
+
+def imagenet_result(top1: float, top5: float, *, size: int = 224, source: str = TORCHVISION) -> Result:
+    """An accuracy on ImageNet's 50,000 validation pictures, by one centre crop of `size` x `size` each."""
+    protocol = f"validation set, one centre crop of {size}"
+    return Result(dataset="ImageNet-1k", top1=top1, top5=top5, protocol=protocol, source=source)
+
+
+def cifar10_result(top1: float, table: int, *, preparation: str = "") -> Result:
+    """An accuracy on CIFAR-10's 10,000 test pictures, in the usual training; `preparation` says what is not usual."""
+    protocol = "test set, trained with flips and shifts by 4 pixels" + preparation
+    return Result(dataset="CIFAR-10", top1=top1, protocol=protocol, source=f"table {table}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Card:
     """The facts of one registered model; each is asserted by a test.

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-Padding = Literal["valid", "same", "ceil"]
+Padding = Literal["valid", "same", "ceil", "zeros"]
 
 
 def max_pool(
@@ -27,7 +27,8 @@ def max_pool(
         strides: Step in both directions; 1 with dilation.
         padding: "valid" for windows inside of the map alone; "same" for as many positions as the map has, without a
             stride; "ceil" for a last window that may reach over the border at the bottom and right, as PyTorch's
-            `ceil_mode` with windows of 2 or 3 and a stride of 2.
+            `ceil_mode` with windows of 2 or 3 and a stride of 2; "zeros" for half a window on every side, as PyTorch's
+            `padding=1` with windows of 3, for maps without negative values.
         signed: Whether values may be negative, which makes the border of "ceil" dearer; for windows of 3.
         dilation_rate: Spacing of the window's taps.
         name: Name of the layer; the padding layer is called `<name>_pad`.
@@ -42,8 +43,10 @@ def max_pool(
         margin = ((dilation_rate, 0), (dilation_rate, 0))
         x = layers.Cropping2D(margin, data_format="channels_last", name=f"{name}_crop")(x)
         return max_pool(x, 1, strides=strides, name=f"{name}_stride")
-    if padding == "ceil":
-        margin = ((0, dilation_rate), (0, dilation_rate))
+    if padding in ("ceil", "zeros"):
+        before = pool_size // 2 if padding == "zeros" else 0
+        after = before or dilation_rate
+        margin = ((before, after), (before, after))
         x = layers.ZeroPadding2D(margin, data_format="channels_last", name=f"{name}_pad")(x)
         padding = "valid"
     if dilation_rate > 1:

@@ -33,7 +33,7 @@ from zoo.layers import (
     max_pool,
     relu,
 )
-from zoo.registry import Card, Paper, Result, register
+from zoo.registry import Card, Paper, imagenet_result, register
 
 # Section 3.3: k = 2, n = 5, alpha = 1e-4 on the sum, beta = 0.75.
 NORMALISATION: dict[str, Any] = {"depth_radius": 2, "bias": 2.0, "alpha": 1e-4, "beta": 0.75}
@@ -148,15 +148,7 @@ register(
         num_state=0,
         num_macs=714_188_480,
         endpoints=("stride4", "stride8", "stride16", "stride32", "logits"),
-        results=(
-            Result(
-                dataset="ImageNet-1k",
-                top1=56.522,
-                top5=79.066,
-                protocol="validation set, one centre crop of 224",
-                source="torchvision 0.28, IMAGENET1K_V1",
-            ),
-        ),
+        results=(imagenet_result(56.522, 79.066),),
         note='The one-tower form of 2014; variant="paper" with input_shape=(227, 227, 3) is the network of 2012.',
     ),
     alexnet,

@@ -12,13 +12,14 @@ Differences from the paper:
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import keras
 from keras import layers
 
-from zoo.layers import average_pool, batch_norm, conv, dilated_strides, endpoint, pooled_head, relu
-from zoo.registry import Card, Paper, Result, register
+from zoo.layers import average_pool, batch_norm, conv, dilated_strides, endpoint, max_pool, pooled_head, relu
+from zoo.registry import Card, Paper, cifar10_result, imagenet_result, register
 
 # The values of the published weights; 0.9 is what PyTorch calls 0.1.
 EPSILON, MOMENTUM = 1e-5, 0.9
@@ -87,9 +88,7 @@ def _stem(x, filters, stem):
         return endpoint(conv(x, filters, 3, name="stem_conv"), "stem"), 1
     x = conv(x, filters, 7, strides=2, name="stem_conv")
     x = endpoint(_bn_relu(x, "stem_bn", "stem_relu"), "stem")
-    # What is pooled is not negative: zeros at the border change nothing.
-    x = layers.ZeroPadding2D(1, data_format="channels_last", name="stem_pool_pad")(x)
-    return layers.MaxPooling2D(3, strides=2, data_format="channels_last", name="stem_pool")(x), 4
+    return max_pool(x, 3, strides=2, padding="zeros", name="stem_pool"), 4
 
 
 def _basic(x, growth_rate, dilation, drop_rate, *, name):
@@ -116,16 +115,7 @@ def _bn_relu(x, bn_name, relu_name):
 
 _PAPER = Paper(title="Densely Connected Convolutional Networks", year=2016, url="https://arxiv.org/abs/1608.06993")
 
-
-def _imagenet(top1: float, top5: float, source: str = "torchvision 0.28, IMAGENET1K_V1") -> Result:
-    protocol = "validation set, one centre crop of 224"
-    return Result(dataset="ImageNet-1k", top1=top1, top5=top5, protocol=protocol, source=source)
-
-
-def _cifar10(top1: float) -> Result:
-    protocol = "test set, trained with flips and shifts by 4 pixels"
-    return Result(dataset="CIFAR-10", top1=top1, protocol=protocol, source="table 2")
-
+_imagenet, _cifar10 = imagenet_result, partial(cifar10_result, table=2)
 
 # Tables 1 and 2 of the paper; 161 is the wide one of its published code.
 # name: layer, blocks, growth rate, filters of the stem, parameters, batch-norm statistics, MACs, published
@@ -135,14 +125,8 @@ _ROWS = {
     "densenet169": (_bottleneck, (6, 12, 32, 32), 32, 64, 14_149_480, 158_400, 3_359_843_328, _imagenet(75.6, 92.806)),
     "densenet201": (_bottleneck, (6, 12, 48, 32), 32, 64, 20_013_928, 229_056, 4_291_365_888, _imagenet(76.896, 93.37)),
     "densenet264": (
-        _bottleneck,
-        (6, 12, 64, 48),
-        32,
-        64,
-        33_337_704,
-        398_528,
-        5_751_653_376,
-        _imagenet(77.85, 93.88, "table 3"),
+        _bottleneck, (6, 12, 64, 48), 32, 64, 33_337_704, 398_528, 5_751_653_376,
+        _imagenet(77.85, 93.88, source="table 3"),
     ),
     "densenet40_k12": (_basic, (12,) * 3, 12, 16, 1_019_722, 18_096, 264_812_928, _cifar10(94.76)),
     "densenet100_k12": (_basic, (32,) * 3, 12, 16, 6_979_642, 117_216, 1_769_516_448, _cifar10(95.90)),
@@ -150,7 +134,7 @@ _ROWS = {
     "densenet_bc100_k12": (_bottleneck, (16,) * 3, 12, 24, 769_162, 23_988, 287_929_692, _cifar10(95.49)),
     "densenet_bc190_k40": (_bottleneck, (31,) * 3, 40, 80, 25_624_430, 256_960, 9_301_945_740, _cifar10(96.54)),
     "densenet_bc250_k24": (_bottleneck, (41,) * 3, 24, 48, 15_324_406, 257_976, 5_418_785_724, _cifar10(96.38)),
-}
+}  # fmt: skip
 
 for _name, (_layer, _blocks, _growth, _stem_filters, _params, _state, _macs, _published) in _ROWS.items():
     _is_cifar = len(_blocks) == 3

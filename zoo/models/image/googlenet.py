@@ -29,7 +29,7 @@ from zoo.layers import (
     pooled_head,
     relu,
 )
-from zoo.registry import Card, Paper, Result, register
+from zoo.registry import Card, Paper, imagenet_result, register
 
 # The values of the published weights; 0.9 is what PyTorch calls 0.1.
 EPSILON, MOMENTUM = 1e-3, 0.9
@@ -199,15 +199,7 @@ register(
         num_state=14_560,
         num_macs=1_498_376_192,
         endpoints=("stem", "stride4", "stride8", "stride16", "stride32", "pooled", "logits"),
-        results=(
-            Result(
-                dataset="ImageNet-1k",
-                top1=69.778,
-                top5=89.53,
-                protocol="validation set, one centre crop of 224",
-                source="torchvision 0.28, IMAGENET1K_V1",
-            ),
-        ),
+        results=(imagenet_result(69.778, 89.53),),
     ),
     googlenet,
     googlenet_head,

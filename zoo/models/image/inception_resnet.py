@@ -29,7 +29,7 @@ from zoo.layers import (
     relu,
     stochastic_depth,
 )
-from zoo.registry import Card, Paper, Result, register
+from zoo.registry import TIMM, Card, Paper, Result, imagenet_result, register
 
 ROW_7, COLUMN_7, ROW_3, COLUMN_3 = (1, 7), (7, 1), (1, 3), (3, 1)
 
@@ -185,13 +185,7 @@ _PAPER = Paper(
     year=2016,
     url="https://arxiv.org/abs/1602.07261",
 )
-_PUBLISHED = Result(
-    dataset="ImageNet-1k",
-    top1=80.434,
-    top5=95.312,
-    protocol="validation set, one centre crop of 299",
-    source="timm 1.0, results-imagenet.csv",
-)
+_PUBLISHED = imagenet_result(80.434, 95.312, size=299, source=TIMM)
 # Table 2: errors of 21.3 and 5.5 %.
 _PAPERS = Result(
     dataset="ImageNet-1k",

@@ -27,7 +27,7 @@ from zoo.layers import (
     max_pool,
     pooled_head,
 )
-from zoo.registry import Card, Paper, Result, register
+from zoo.registry import Card, Paper, imagenet_result, register
 
 # Filters behind the pooling of the first three modules; filters inside of the 7x7 branches of the next ones.
 POOL_FILTERS = {"5b": 32, "5c": 64, "5d": 64}
@@ -214,15 +214,7 @@ register(
         num_state=34_432,
         num_macs=5_713_216_096,
         endpoints=("stem", "stride4", "stride8", "stride16", "stride32", "pooled", "logits"),
-        results=(
-            Result(
-                dataset="ImageNet-1k",
-                top1=77.294,
-                top5=93.45,
-                protocol="validation set, one centre crop of 299",
-                source="torchvision 0.28, IMAGENET1K_V1",
-            ),
-        ),
+        results=(imagenet_result(77.294, 93.45, size=299),),
     ),
     inception_v3,
     inception_v3_head,

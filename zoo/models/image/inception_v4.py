@@ -14,7 +14,7 @@ import keras
 from keras import layers
 
 from zoo.layers import average_pool, branch, conv_bn_relu, dilated_strides, endpoint, max_pool, pooled_head
-from zoo.registry import Card, Paper, Result, register
+from zoo.registry import TIMM, Card, Paper, imagenet_result, register
 
 MODULES_A = ("5b", "5c", "5d", "5e")
 MODULES_B = ("6b", "6c", "6d", "6e", "6f", "6g", "6h")
@@ -179,15 +179,7 @@ register(
         num_state=63_168,
         num_macs=12_253_974_624,
         endpoints=("stem", "stride4", "stride8", "stride16", "stride32", "pooled", "logits"),
-        results=(
-            Result(
-                dataset="ImageNet-1k",
-                top1=80.144,
-                top5=94.982,
-                protocol="validation set, one centre crop of 299",
-                source="timm 1.0, results-imagenet.csv",
-            ),
-        ),
+        results=(imagenet_result(80.144, 94.982, size=299, source=TIMM),),
     ),
     inception_v4,
     inception_v4_head,

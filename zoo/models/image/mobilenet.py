@@ -15,7 +15,7 @@ import keras
 from keras import layers
 
 from zoo.layers import batch_norm, conv, depthwise_conv, dilated_strides, endpoint, he_normal, pooled_head
-from zoo.registry import Card, Paper, Result, register
+from zoo.registry import Card, Paper, imagenet_result, register
 
 # The values of the published weights.
 EPSILON, MOMENTUM = 1e-3, 0.99
@@ -126,15 +126,7 @@ for _name, (_alpha, _params, _state, _macs, _top1, _top5, _source) in _ROWS.item
             num_state=_state,
             num_macs=_macs,
             endpoints=("stem", "stride2", "stride4", "stride8", "stride16", "stride32", "pooled", "logits"),
-            results=(
-                Result(
-                    dataset="ImageNet-1k",
-                    top1=_top1,
-                    top5=_top5,
-                    protocol="validation set, one centre crop of 224",
-                    source=_source,
-                ),
-            ),
+            results=(imagenet_result(_top1, _top5, source=_source),),
         ),
         mobilenet,
         pooled_head,

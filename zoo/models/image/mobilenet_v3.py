@@ -26,7 +26,7 @@ from zoo.layers import (
     logits,
     rounded_width,
 )
-from zoo.registry import Card, Paper, Result, register
+from zoo.registry import Card, Paper, imagenet_result, register
 
 # The values of the published weights; 0.99 is what PyTorch calls 0.01.
 EPSILON, MOMENTUM = 1e-3, 0.99
@@ -226,15 +226,7 @@ for _name, (
             num_state=_state,
             num_macs=_macs,
             endpoints=("stem", "stride2", "stride4", "stride8", "stride16", "stride32", "pooled", "logits"),
-            results=(
-                Result(
-                    dataset="ImageNet-1k",
-                    top1=_top1,
-                    top5=_top5,
-                    protocol="validation set, one centre crop of 224",
-                    source=_source,
-                ),
-            ),
+            results=(imagenet_result(_top1, _top5, source=_source),),
         ),
         mobilenet_v3,
         mobilenet_v3_head,

@@ -21,8 +21,18 @@ from typing import Literal
 import keras
 from keras import layers
 
-from zoo.layers import batch_norm, conv, endpoint, pooled_head, relu, residual_stages, stem_conv, stochastic_depth
-from zoo.registry import Card, Paper, Result, register
+from zoo.layers import (
+    batch_norm,
+    conv,
+    endpoint,
+    max_pool,
+    pooled_head,
+    relu,
+    residual_stages,
+    stem_conv,
+    stochastic_depth,
+)
+from zoo.registry import TIMM, Card, Paper, cifar10_result, imagenet_result, register
 
 # The values of the published weights; 0.9 is what PyTorch calls 0.1.
 EPSILON, MOMENTUM = 1e-5, 0.9
@@ -70,9 +80,7 @@ def resnet(
     x = _bn_relu(x, "stem_bn", "stem_relu")
     x = endpoint(x, "stem")
     if stem == "imagenet":
-        # What is pooled is not negative: zeros at the border change nothing.
-        x = layers.ZeroPadding2D(1, data_format="channels_last", name="stem_pool_pad")(x)
-        x = layers.MaxPooling2D(3, strides=2, data_format="channels_last", name="stem_pool")(x)
+        x = max_pool(x, 3, strides=2, padding="zeros", name="stem_pool")
         stride *= 2
     x, stride = residual_stages(
         x,
@@ -148,19 +156,7 @@ _NEXT = Paper(
 _WIDE = Paper(title="Wide Residual Networks", year=2016, url="https://arxiv.org/abs/1605.07146")
 
 
-def _imagenet(top1: float, top5: float, source: str = "torchvision 0.28, IMAGENET1K_V1") -> Result:
-    protocol = "validation set, one centre crop of 224"
-    return Result(dataset="ImageNet-1k", top1=top1, top5=top5, protocol=protocol, source=source)
-
-
-def _timm(top1: float, top5: float) -> Result:
-    return _imagenet(top1, top5, "timm 1.0, results-imagenet.csv")
-
-
-def _cifar10(top1: float, table: int) -> Result:
-    protocol = "test set, trained with flips and shifts by 4 pixels"
-    return Result(dataset="CIFAR-10", top1=top1, protocol=protocol, source=f"table {table}")
-
+_imagenet, _cifar10, _timm = imagenet_result, cifar10_result, partial(imagenet_result, source=TIMM)
 
 _32x4, _32x8 = partial(_bottleneck, groups=32, group_width=4), partial(_bottleneck, groups=32, group_width=8)
 _64x4, _8x64 = partial(_bottleneck, groups=64, group_width=4), partial(_bottleneck, groups=8, group_width=64)
@@ -181,7 +177,7 @@ _ROWS = {
     "resnext50_32x4d": (_NEXT, _32x4, (3, 4, 6, 3), 25_028_904, 68_224, 4_230_479_872, _imagenet(77.618, 93.698)),
     "resnext101_32x8d": (_NEXT, _32x8, (3, 4, 23, 3), 88_791_336, 202_880, 16_414_015_488, _imagenet(79.312, 94.526)),
     "resnext101_32x4d": (
-        _NEXT, _32x4, (3, 4, 23, 3), 44_177_704, 137_856, 7_969_996_800, _imagenet(78.8, 94.4, "table 4"),
+        _NEXT, _32x4, (3, 4, 23, 3), 44_177_704, 137_856, 7_969_996_800, _imagenet(78.8, 94.4, source="table 4"),
     ),
     "resnext101_64x4d": (_NEXT, _64x4, (3, 4, 23, 3), 83_455_272, 202_880, 15_460_270_080, _imagenet(83.246, 96.454)),
     "wide_resnet50_2": (_WIDE, _twice, (3, 4, 6, 3), 68_883_240, 68_224, 11_398_021_120, _imagenet(78.468, 94.086)),

@@ -14,6 +14,7 @@ Differences from the papers:
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import keras
@@ -30,7 +31,7 @@ from zoo.layers import (
     stem_conv,
     stochastic_depth,
 )
-from zoo.registry import Card, Paper, Result, register
+from zoo.registry import TIMM, Card, Paper, Result, cifar10_result, imagenet_result, register
 
 # The values of the published weights; 0.9 is what PyTorch calls 0.1.
 EPSILON, MOMENTUM = 1e-5, 0.9
@@ -134,28 +135,9 @@ def _bn_relu(x, bn_name, relu_name):
 _PRE = Paper(title="Identity Mappings in Deep Residual Networks", year=2016, url="https://arxiv.org/abs/1603.05027")
 _WIDE = Paper(title="Wide Residual Networks", year=2016, url="https://arxiv.org/abs/1605.07146")
 
-
-def _timm(top1: float, top5: float) -> Result:
-    protocol, source = "validation set, one centre crop of 224", "timm 1.0, results-imagenet.csv"
-    return Result(dataset="ImageNet-1k", top1=top1, top5=top5, protocol=protocol, source=source)
-
-
-def _cifar10(top1: float, extra: str = "") -> Result:
-    protocol = "test set, trained with flips and shifts by 4 pixels" + extra
-    return Result(dataset="CIFAR-10", top1=top1, protocol=protocol, source="table 4")
-
-
-def _zca(top1: float) -> Result:
-    return _cifar10(top1, ", after ZCA whitening")
-
-
-_AT_320 = Result(
-    dataset="ImageNet-1k",
-    top1=79.3,
-    top5=94.7,
-    protocol="validation set, one centre crop of 320",
-    source="table 5",
-)
+_timm, _cifar10 = partial(imagenet_result, source=TIMM), partial(cifar10_result, table=4)
+_zca = partial(_cifar10, preparation=", after ZCA whitening")
+_AT_320 = imagenet_result(79.3, 94.7, size=320, source="table 5")
 
 # name: block, blocks of each stage, parameters, batch-norm statistics, multiply-accumulates, published
 _ROWS = {

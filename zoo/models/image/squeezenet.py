@@ -18,7 +18,7 @@ import keras
 from keras import layers
 
 from zoo.layers import conv, dilated_strides, endpoint, full_precision, he_normal, max_pool, relu
-from zoo.registry import Card, Paper, Result, register
+from zoo.registry import Card, Paper, imagenet_result, register
 
 # Table 1: squeeze filters, filters of each of the two expand convolutions. Fire modules 2 to 9.
 FIRES = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
@@ -142,15 +142,7 @@ for _name, (_filters, _kernel, _pooled, _smallest, _params, _macs, _top1, _top5)
             num_state=0,
             num_macs=_macs,
             endpoints=("stem", "stride4", "stride8", "stride16", "logits"),
-            results=(
-                Result(
-                    dataset="ImageNet-1k",
-                    top1=_top1,
-                    top5=_top5,
-                    protocol="validation set, one centre crop of 224",
-                    source="torchvision 0.28, IMAGENET1K_V1",
-                ),
-            ),
+            results=(imagenet_result(_top1, _top5),),
         ),
         squeezenet,
         squeezenet_head,

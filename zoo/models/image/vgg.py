@@ -28,7 +28,7 @@ from zoo.layers import (
     max_pool,
     relu,
 )
-from zoo.registry import Card, Paper, Result, register
+from zoo.registry import Card, Paper, imagenet_result, register
 
 # The values of the published weights; 0.9 is what PyTorch calls 0.1.
 EPSILON, MOMENTUM = 1e-5, 0.9
@@ -148,15 +148,7 @@ for _name, (_convolutions, _params, _state, _macs, _top1, _top5) in _ROWS.items(
             num_state=_state,
             num_macs=_macs,
             endpoints=("stride1", "stride2", "stride4", "stride8", "stride16", "stride32", "logits"),
-            results=(
-                Result(
-                    dataset="ImageNet-1k",
-                    top1=_top1,
-                    top5=_top5,
-                    protocol="validation set, one centre crop of 224",
-                    source="torchvision 0.28, IMAGENET1K_V1",
-                ),
-            ),
+            results=(imagenet_result(_top1, _top5),),
         ),
         vgg,
         vgg_head,
