@@ -64,6 +64,7 @@ def test_a_worker_that_stands_still_counts_as_dead():
         ({"workers": 0}, "workers must be at least 1. Received: workers=0"),
         ({"workers": 1, "restarts": -1}, "restarts must be at least 0. Received: restarts=-1"),
         ({"workers": 1, "command": []}, "There is no command to launch. Example: zoo launch"),
+        ({"workers": 1, "command": ["zooo"]}, "There is no program to launch by that name. Received: 'zooo'"),
     ],
 )
 def test_illegal_arguments_are_refused(arguments, message):
@@ -71,17 +72,47 @@ def test_illegal_arguments_are_refused(arguments, message):
         launch(**{"command": ["true"], **arguments})
 
 
-def test_sigterm_is_passed_on():
-    script = (
-        "import signal, sys, time\nsignal.signal(15, lambda *a: sys.exit(143)); print('up', flush=True); time.sleep(60)"
-    )
-    command = [sys.executable, "-c", f"import sys; from zoo.launcher import launch; sys.exit(launch([sys.executable, "
-               f"'-c', {script!r}], workers=2))"]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        for _ in range(2):
-            assert process.stdout.readline().endswith("up\n")
+WAITS = (
+    "import os, pathlib, signal, sys, time\n"
+    "def end(*signal): pathlib.Path(sys.argv[1], str(os.getpid())).touch(); sys.exit(143)\n"
+    "signal.signal(15, end); print('up', os.getpid(), flush=True); time.sleep(60)"
+)
+
+
+def waiting_workers(folder):
+    """A launcher whose two workers leave a file named as their process when a signal asks them to end; their pids."""
+    arguments = [sys.executable, "-c", WAITS, str(folder)]
+    script = f"import sys; from zoo.launcher import launch; sys.exit(launch({arguments!r}, workers=2))"
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    return process, [process.stdout.readline().split("up ")[1].strip() for _ in range(2)]
+
+
+def runs(pid):
+    """Whether a process has not ended; one that nobody waits for stays as a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
+def test_sigterm_is_passed_on(tmp_path):
+    process, workers = waiting_workers(tmp_path)
+    with process:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 143
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(workers)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells processes of their parent's death")
+def test_f41_workers_end_when_their_launcher_is_killed(tmp_path):
+    process, workers = waiting_workers(tmp_path)
+    with process:
+        process.kill()
+    deadline = time.monotonic() + 30
+    while any(map(runs, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(runs, workers))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(workers)
 
 
 TRAIN = ["train", "simple_cnn", "--epochs", "5", "--batch-size", "64", "--save-steps", "4", "--average", "0.9"]
