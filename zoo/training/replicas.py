@@ -8,7 +8,7 @@ order, each replica clipping its gradient before the sum is taken, gives other w
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -154,6 +154,34 @@ class Share:
         squares = tf.math.squared_difference(values, tf.reshape(mean, [size or -1 for size in shape]))
         (variance,) = sum_over_replicas([self.present * tf.reduce_sum(squares, axes)])
         return mean, variance / count
+
+
+class AddedLosses:
+    """What layers add to the loss, such as activity regularisers, kept apart for each replica.
+
+    Keras keeps it in the layers, which all replicas share: one that waits for the others in the midst of the model, as
+    synchronised batch normalisation does, would then find theirs.
+    """
+
+    def __init__(self) -> None:
+        self._thread = threading.local()
+
+    @contextlib.contextmanager
+    def kept(self, model: keras.Model) -> Iterator[None]:
+        """While the model is traced."""
+
+        def add_loss(loss: Any) -> None:
+            self._thread.losses += tf.nest.flatten(loss)
+
+        with contextlib.ExitStack() as stack:
+            for layer in dict.fromkeys(model._flatten_layers()):
+                stack.enter_context(replaced(layer, add_loss=add_loss))
+            yield
+
+    def of(self, call: Callable[[], Any]) -> tuple[Any, list[tf.Tensor]]:
+        """What a call of the model returns, and what its layers have added in this replica."""
+        self._thread.losses = []
+        return call(), self._thread.losses
 
 
 def average_statistics(model: keras.Model, count: tf.Tensor) -> None:

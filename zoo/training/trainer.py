@@ -156,6 +156,7 @@ class Trainer:
         self.is_chief = is_chief(self.strategy)
         self._multi_worker = is_multi_worker(self.strategy)
         self._num_replicas = self.strategy.num_replicas_in_sync
+        self._added = replicas.AddedLosses()
         self._share = replicas.Share(self.strategy, divided=self._multi_worker)
         with self.strategy.scope():
             self.model = model if isinstance(model, keras.Model) else model()
@@ -445,9 +446,16 @@ class Trainer:
     def _has_synchronized_statistics(self) -> bool:
         return self._num_replicas > 1 and any(layer.synchronized for layer in kernels.batch_norm_layers(self.model))
 
-    def _kernels(self) -> contextlib.AbstractContextManager:
+    @contextlib.contextmanager
+    def _kernels(self) -> Iterator[None]:
         """What holds while a graph with the model is traced."""
-        return kernels.batch_norm(self.model, self._share.moments if self._num_replicas > 1 else None)
+        moments = self._share.moments if self._num_replicas > 1 else None
+        with kernels.batch_norm(self.model, moments), self._added.kept(self.model):
+            yield
+
+    def _call(self, inputs: Any, *, training: bool) -> tuple[Any, list[tf.Tensor]]:
+        """The model's outputs, and what its layers add to the loss."""
+        return self._added.of(lambda: self.model(inputs, training=training))
 
     def _train_steps(self, iterator: tf.data.Iterator, num_steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Up to so many steps, fewer after a loss that is not finite; returns their number and the last loss."""
@@ -479,11 +487,11 @@ class Trainer:
 
         def part(inputs: Any) -> tf.Tensor:
             inputs, count = self._share.of(inputs)
-            return self.model(inputs, training=False)[:count]
+            return self._call(inputs, training=False)[0][:count]
 
         with self._kernels():
             if self._multi_worker:  # each worker needs all outputs, and has the whole batch
-                return self.model(inputs, training=False)
+                return self._call(inputs, training=False)[0]
             return tf.concat(self.strategy.experimental_local_results(self.strategy.run(part, args=(inputs,))), 0)
 
     def _replica_step(self, batch: Any) -> tf.Tensor:
@@ -508,11 +516,14 @@ class Trainer:
     def _forward_backward(
         self, inputs: Any, labels: Any, weights: tf.Tensor, total: tf.Tensor, share: tf.Tensor
     ) -> tuple[Any, tf.Tensor, Any, tf.Tensor, tf.Tensor]:
-        """Gradients of this replica's part of the loss; their sum over the replicas is that of the batch."""
+        """Gradients of this replica's part of the loss; their sum over the replicas is that of the batch.
+
+        What layers add are means over the examples, as Keras's activity regularisers are: this replica's have a share.
+        """
         with tf.GradientTape() as tape:
-            outputs = self.model(inputs, training=True)
+            outputs, additions = self._call(inputs, training=True)
             losses = self._losses(labels, outputs)
-            penalty, added = self._penalties(share)
+            penalty, added = self._weight_penalty(), _total(additions) * share
             loss = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), total)
             loss += penalty / self._num_replicas + added
             scaled = self.optimizer.scale_loss(loss)
@@ -522,12 +533,12 @@ class Trainer:
         batch, count = self._share.of(batch)
         inputs, labels, weights = _unpack(batch)
         weights = self._weights(inputs, weights)
-        outputs = self.model(inputs, training=False)
+        outputs, additions = self._call(inputs, training=False)
         losses = self._losses(labels, outputs)
         (examples,) = self._sum([tf.cast(count, tf.float32)])
-        penalty, added = self._penalties(self._share.present * (tf.cast(count, tf.float32) / examples))
-        (added,) = self._sum([added])
-        self._update(labels, outputs, losses + penalty + added, weights, weights)
+        (added,) = self._sum([_total(additions) * self._share.present * (tf.cast(count, tf.float32) / examples)])
+        losses += self._weight_penalty() + added
+        self._update(labels, outputs, losses, weights, weights)
 
     def _sum(self, values: list[tf.Tensor]) -> list[tf.Tensor]:
         """The sums over the replicas."""
@@ -562,17 +573,10 @@ class Trainer:
         losses = tf.cast(self._loss.call(labels, tf.cast(outputs, tf.float32)), tf.float32)
         return tf.reduce_mean(tf.reshape(losses, (tf.shape(losses)[0], -1)), axis=1)
 
-    def _penalties(self, share: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """What is added to the loss: by the weights, the same in all replicas; and by this replica's examples.
-
-        The latter are means over the examples, as Keras's activity regularisers are; this replica has a share of them.
-        """
+    def _weight_penalty(self) -> tf.Tensor:
+        """What regularised weights add to the loss, the same in all replicas."""
         weights = self.model.trainable_variables
-        by_weights = [variable.regularizer(variable) for variable in weights if variable.regularizer is not None]
-        by_examples = [
-            loss for layer in dict.fromkeys(self.model._flatten_layers()) for loss in layer._get_own_losses()
-        ]
-        return _total(by_weights), _total(by_examples) * share
+        return _total([variable.regularizer(variable) for variable in weights if variable.regularizer is not None])
 
     def _update(self, labels: Any, outputs: Any, losses: tf.Tensor, in_loss: tf.Tensor, weights: tf.Tensor) -> None:
         self._mean_loss.update_state(losses, sample_weight=in_loss)
