@@ -144,11 +144,10 @@ class Pipeline:
         # have, and before anything random happens to it.
         batch_size = self.batch_size
         if self._part is not None and order is not None:
+            # The parts of all batches, one after the other: all are of one size, but for that of a smaller last batch.
             places, batch_size = self._places(self._part)
             order = tf.gather(order, places)
         batches = self._examples.batches(order, batch_size, start, seed)
-        if self._part is not None and order is None:
-            batches = batches.map(self._cut)
 
         def finish(index: tf.Tensor, pictures: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             # Augmentation and scaling work on the whole batch at once: one set of kernels in place of one an example.
@@ -161,8 +160,10 @@ class Pipeline:
         # Prefetch last, so that the accelerator finds a batch ready.
         batches = batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         if self._part is not None:
-            totals = tf.constant(self._totals(), tf.int32)[start:]
-            batches = tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(totals), batches)
+            if order is None:
+                batches = batches.map(self._cut)
+            totals = tf.data.Dataset.from_tensor_slices(tf.constant(self._totals(), tf.int32)[start:])
+            batches = tf.data.Dataset.zip(totals, batches)
         return batches.prefetch(2)
 
     def _totals(self) -> list[int]:
@@ -178,10 +179,10 @@ class Pipeline:
         parts = [start + np.arange(*bounds[total]) for start, total in zip(starts, self._totals(), strict=True)]
         return np.concatenate(parts), len(parts[0])
 
-    def _cut(self, *batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def _cut(self, pictures: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         assert self._part is not None
-        begin, end = self._part(tf.shape(batch[0])[0])
-        return tuple(tensor[begin:end] for tensor in batch)
+        begin, end = self._part(tf.shape(labels)[0])
+        return pictures[begin:end], labels[begin:end]
 
 
 def index_batches(order: tf.Tensor, batch_size: int, start: tf.Tensor) -> tf.data.Dataset:
