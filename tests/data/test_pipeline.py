@@ -66,11 +66,11 @@ def test_an_epoch_can_start_anywhere(digits):
 
 
 def thirds(number):
-    """The part of a batch that one of three workers has, at least one example, as the Trainer cuts it."""
+    """The part of a batch that one of three workers has, at least one example; in tensors, as the Trainer has it."""
 
     def part(total):
-        begin = min(number * -(-total // 3), total - 1)
-        return begin, max(min(begin + -(-total // 3), total), begin + 1)
+        begin = tf.minimum(number * -(-total // 3), total - 1)
+        return begin, tf.maximum(tf.minimum(begin + -(-total // 3), total), begin + 1)
 
     return part
 

@@ -123,6 +123,7 @@ class Pipeline:
         """
         other = copy.copy(self)
         other._part = part
+        other._places, other._part_size = self._places_of(part)
         other.element_spec = tf.TensorSpec((), tf.int32), self.element_spec
         other._trace()
         return other
@@ -145,8 +146,7 @@ class Pipeline:
         batch_size = self.batch_size
         if self._part is not None and order is not None:
             # The parts of all batches, one after the other: all are of one size, but for that of a smaller last batch.
-            places, batch_size = self._places(self._part)
-            order = tf.gather(order, places)
+            order, batch_size = tf.gather(order, self._places), self._part_size
         batches = self._examples.batches(order, batch_size, start, seed)
 
         def finish(index: tf.Tensor, pictures: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -171,10 +171,9 @@ class Pipeline:
         full, rest = divmod(self.num_examples, self.batch_size)
         return [self.batch_size] * full + [rest] * (rest > 0)
 
-    def _places(self, part: Part) -> tuple[np.ndarray, int]:
+    def _places_of(self, part: Part) -> tuple[np.ndarray, int]:
         """Where in an epoch's order the parts of all batches are, and how many examples a part has at most."""
-        with tf.init_scope():  # numbers now, also while a graph is traced
-            bounds = {total: [int(bound) for bound in part(total)] for total in set(self._totals())}
+        bounds = {total: [int(bound) for bound in part(total)] for total in set(self._totals())}
         starts = np.arange(len(self)) * self.batch_size
         parts = [start + np.arange(*bounds[total]) for start, total in zip(starts, self._totals(), strict=True)]
         return np.concatenate(parts), len(parts[0])
