@@ -15,6 +15,7 @@ PACKAGES = ("zoo", "tuning", "applications")
 ALLOWED = {
     "zoo.registry": set(),
     "zoo.files": set(),
+    "zoo.signals": set(),
     "zoo.graph": set(),
     "zoo.layers": {"zoo.layers"},
     "zoo.models": {"zoo.registry", "zoo.layers"},
@@ -24,7 +25,7 @@ ALLOWED = {
     "zoo.weights.commands": {"zoo"},
     "zoo.weights": {"zoo.weights", "zoo.files", "zoo.data.pictures", "zoo.data.errors"},
     "zoo.data": {"zoo.data", "zoo.files"},
-    "zoo.training": {"zoo.training", "zoo.weights", "zoo.files", "zoo.graph"},
+    "zoo.training": {"zoo.training", "zoo.weights", "zoo.files", "zoo.graph", "zoo.signals"},
     "zoo.report": {"zoo.report", "zoo.files"},
     "zoo.deploy": {"zoo.deploy", "zoo.files"},
     "zoo": {"zoo"},

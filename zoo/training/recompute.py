@@ -13,50 +13,63 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-LossOf = Callable[[Any], tuple[tf.Tensor, Any]]
+LossOf = Callable[[Any, list[tf.Tensor]], tuple[tf.Tensor, Any]]
 Differentiate = Callable[[Any, LossOf], tuple[list[Any], Any]]
+Collect = Callable[[Callable[[], Any]], tuple[Any, list[tf.Tensor]]]
 
 
-def by_one_tape(model: keras.Model) -> Differentiate:
+def by_one_tape(model: keras.Model, collect: Collect) -> Differentiate:
     """The gradient in the usual way, all feature maps kept.
 
+    Args:
+        model: Any model.
+        collect: Calls a function; gives what it returns, and the losses that layers have added in it.
+
     Returns:
-        (inputs, loss_of) -> (gradients, rest): `loss_of` takes the model's outputs and gives the loss and anything
-        else; the gradients are those of the loss for `model.trainable_variables`, None where there is none.
+        (inputs, loss_of) -> (gradients, rest): `loss_of` takes the model's outputs and the added losses, and gives the
+        loss and anything else; the gradients are those of the loss for `model.trainable_variables`, None where there
+        is none.
     """
 
     def differentiate(inputs: Any, loss_of: LossOf) -> tuple[list[Any], Any]:
         with tf.GradientTape() as tape:
-            loss, rest = loss_of(model(inputs, training=True))
+            loss, rest = loss_of(*collect(lambda: model(inputs, training=True)))
         return tape.gradient(loss, model.trainable_variables), rest
 
     return differentiate
 
 
-def by_pieces(model: keras.Model) -> Differentiate:
+def by_pieces(model: keras.Model, collect: Collect) -> Differentiate:
     """The gradient piece by piece, the feature maps within a piece computed twice.
 
     Args:
         model: A functional or sequential model with one input and one output.
+        collect: As in `by_one_tape`.
 
     Returns:
         As `by_one_tape`.
 
     Raises:
-        ValueError: The model is of another kind, has losses of its own that depend on feature maps, or cannot be cut.
+        ValueError: The model is of another kind, or cannot be cut; when it is traced, that its layers add losses.
     """
     pieces = cut(model)
+
+    def forward(piece: Piece, x: Any) -> Any:
+        x, additions = collect(lambda: piece(x, training=True))
+        if additions:
+            raise ValueError(f"A model whose layers add losses cannot be recomputed. Received: {model.name!r}")
+        return x
 
     def differentiate(inputs: Any, loss_of: LossOf) -> tuple[list[Any], Any]:
         kept, states, x = [], [], inputs
         for piece in pieces[:-1]:
             kept.append(x)
             states.append([(variable, tf.identity(variable.value)) for variable in piece.non_trainable_variables])
-            x = piece(x, training=True)
+            x = forward(piece, x)
         variables = model.trainable_variables
         with tf.GradientTape() as tape:
             tape.watch(x)
-            loss, rest = loss_of(pieces[-1](x, training=True))
+            loss, rest = loss_of(forward(pieces[-1], x), [])
         *gradients, upstream = tape.gradient(loss, [*variables, x])
         places = {id(variable): place for place, variable in enumerate(variables)}
         for piece, x, state in zip(reversed(pieces[:-1]), reversed(kept), reversed(states), strict=True):
@@ -69,7 +82,7 @@ def by_pieces(model: keras.Model) -> Differentiate:
             ):
                 if x is not inputs:
                     tape.watch(x)
-                y = piece(x, training=True)
+                y = forward(piece, x)
             own = piece.trainable_variables
             sources = [*own, x] if x is not inputs else own
             found = tape.gradient(y, sources, output_gradients=upstream)
@@ -147,9 +160,6 @@ def _nodes(model: keras.Model) -> list[Any]:
             "Only a functional or sequential model with one input and one output can be recomputed. "
             f"Received: {model.name!r}, a {type(model).__name__}"
         )
-    noisy = [layer.name for layer in model._flatten_layers() if getattr(layer, "activity_regularizer", None)]
-    if noisy:
-        raise ValueError(f"A model with activity regularisers cannot be recomputed. Received: {', '.join(noisy)}")
     return [node for depth in sorted(graph._nodes_by_depth, reverse=True) for node in graph._nodes_by_depth[depth]]
 
 
