@@ -3,12 +3,18 @@
 import contextlib
 import hashlib
 import http.server
+import shutil
 import threading
 import time
 
 import numpy as np
 import pytest
 from safetensors.numpy import save
+
+import zoo
+from zoo import builder
+from zoo.weights import cache
+from zoo.weights.published import find
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -139,3 +145,31 @@ def until(condition, seconds=10):
     while not condition() and time.monotonic() < end:
         time.sleep(0.01)
     assert condition()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def converted(tmp_path_factory, content):
+    """A cache that was filled once, for tests that begin with a warm one."""
+    home = tmp_path_factory.mktemp("converted")
+    zoo.list_models()  # the families register themselves
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_HOME", str(home))
+        row = find("resnet18", "timm.a1")
+        file = cache.download_of(row)
+        file.parent.mkdir(parents=True)
+        file.write_bytes(content)
+        cache.fetch(row, builder.build_for_conversion)
+    return home
+
+
+@pytest.fixture
+def warm(converted, home):
+    """A copy of the filled cache, without a server."""
+    shutil.copytree(converted, home)
+    return home
