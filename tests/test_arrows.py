@@ -15,6 +15,7 @@ PACKAGES = ("zoo", "tuning", "applications")
 ALLOWED = {
     "zoo.registry": set(),
     "zoo.files": set(),
+    "zoo.messages": set(),
     "zoo.graph": set(),
     "zoo.layers": {"zoo.layers"},
     "zoo.models": {"zoo.registry", "zoo.layers"},
@@ -23,8 +24,8 @@ ALLOWED = {
     "zoo.builder": {"zoo.registry", "zoo.layers", "zoo.graph", "zoo.weights"},
     "zoo.weights.commands": {"zoo"},
     "zoo.weights.loaders": {"zoo.weights", "zoo.registry", "zoo.graph"},
-    "zoo.weights": {"zoo.weights", "zoo.files", "zoo.data.pictures", "zoo.data.errors"},
-    "zoo.data": {"zoo.data", "zoo.files"},
+    "zoo.weights": {"zoo.weights", "zoo.files", "zoo.messages", "zoo.data.pictures", "zoo.data.errors"},
+    "zoo.data": {"zoo.data", "zoo.files", "zoo.messages"},
     "zoo.training": {"zoo.training", "zoo.weights", "zoo.files", "zoo.graph"},
     "zoo.report": {"zoo.report", "zoo.files"},
     "zoo.deploy": {"zoo.deploy", "zoo.files"},

@@ -15,9 +15,10 @@ from typing import Any, Literal, get_args
 import keras
 import numpy as np
 
+from zoo.messages import some
 from zoo.weights import keras_names, store, torch_names
 from zoo.weights.adapt import first_convolution
-from zoo.weights.store import Stored, refuse_mismatch, refuse_non_finite, some
+from zoo.weights.store import Stored, refuse_mismatch, refuse_non_finite
 from zoo.weights.tensor_files import Tensor, open_tensors
 from zoo.weights.torch_names import Names, Shapes
 
