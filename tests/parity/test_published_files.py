@@ -43,6 +43,12 @@ def networks():
         yield pytest.param(row, id=f"{model}-{source}", marks=marks)
 
 
+def test_each_of_the_published_weights_is_of_a_network_that_is_compared():
+    """docs/weights.md says of each row which test compares it, by this name."""
+    compared = {item.id for item in networks()}
+    assert {f"{row.model}-{row.source}" for row in table.published()} == compared
+
+
 class Torchvision:
     def __init__(self, peer, row):
         models = peer.torchvision().models

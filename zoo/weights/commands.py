@@ -15,6 +15,8 @@ from zoo.builder import build_for_conversion
 from zoo.files import sha256
 from zoo.weights import cache, evaluation, published, store
 
+_MARKDOWN = ("weights", "source", "licence", "top-1 %", "top-5 %", "measured on", "parity on random weights",
+             "accuracy measured here")  # fmt: skip
 _HEADER = ("weights", "top-1 %", "top-5 %", "licence", "size", "reader", "cached")
 
 
@@ -25,6 +27,9 @@ def show(arguments: argparse.Namespace) -> None:
     rows = [row for row in published.published() if arguments.model in (None, row.model)]
     if arguments.json:
         print(json.dumps([{**cache.facts(row), "cached": cache.is_cached(row)} for row in rows], indent=2))
+        return
+    if arguments.markdown:
+        print(markdown_table(rows))
         return
     lines = [
         (
@@ -39,6 +44,28 @@ def show(arguments: argparse.Namespace) -> None:
         for row in rows
     ]
     print(_aligned([_HEADER, *lines]) if lines else f"{arguments.model} has no published weights.")
+
+
+def markdown_table(rows: Sequence[published.Published]) -> str:
+    """The table of docs/weights.md: a row for each of the published weights."""
+    lines = [
+        _MARKDOWN,
+        ("---", "---", "---", "---:", "---:", "---", "---", "---"),
+        *(
+            (
+                f"`{row.model}:{row.tag}`" + (" (default)" if row == _default(row.model) else ""),
+                f"[{row.source}]({row.url})",
+                row.licence or "not stated",
+                f"{row.top1:.2f}",
+                f"{row.top5:.2f}",
+                _protocol(row),
+                f"yes, `{row.model}-{row.source}`",
+                "no",
+            )
+            for row in rows
+        ),
+    ]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def fetch(arguments: argparse.Namespace) -> None:
