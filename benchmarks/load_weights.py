@@ -24,8 +24,8 @@ from zoo.weights import cache, published, store
 row = published.find({model!r}, {tag!r})
 import zoo
 model = zoo.create_model({model!r})
-head = build_for_conversion({model!r}, False)[1]
-store.save(model, cache.folder_of(row), **cache.facts(row), conversion=cache.CONVERSION, head=head)
+head = build_for_conversion({model!r}, False, {{}})[1]
+store.save(model, cache.folder_of(row), **cache.facts(row), conversion=cache.CONVERSION, head=head, knobs={{}})
 """
 
 _BUILD = """

@@ -4,31 +4,28 @@ A family gives a backbone and a head (`zoo.registry.register`); this file makes 
 with the arguments of keras.applications in that order and with that meaning.
 """
 
-import difflib
 import functools
 import inspect
-import logging
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import keras
 from keras import layers
 
 from zoo import registry
+from zoo.graph import Parts
 from zoo.layers import full_precision, global_pooling
 from zoo.registry import Card, Entry, keyword_parameters
 
 if TYPE_CHECKING:
-    from zoo.weights import Stored
+    from zoo.weights.loaders import Wanted
 
 # Enough for graphs ten times as deep as that of resnet1202, the deepest one here.
 DEEP_GRAPH_RECURSION_LIMIT = 20_000
-
-_logger = logging.getLogger("zoo")
 
 _SHARED_ARGUMENTS = """\
 include_top: Whether the classifier head is built.
@@ -42,7 +39,12 @@ pooling: What stands behind the last feature map without the head: None, "avg" o
     the head it has no effect, as in keras.applications.
 classes: Number of classes. With published weights another number than theirs makes a new head.
 classifier_activation: Activation on the logits, e.g. "softmax" or "sigmoid"; None gives the logits.
-name: Name of the model."""
+name: Name of the model.
+include_preprocessing: Whether the model itself does what its weights need done to pictures, and so takes pixels of
+    0 to 255, uint8 or floating-point. True scales and normalises, as in keras.applications: pictures must have the
+    size of `input_shape`. "resize" also resizes and crops: it takes pictures of any size and needs TensorFlow.
+    Without weights pixels are scaled to the range above. Or the tag of other weights whose scale it shall be, or a
+    layer of yours such as `zoo.preprocessor("resnet50", "timm.a1").layer(resize=True)`."""
 
 _DOCSTRING = """\
 {summary}.
@@ -79,6 +81,7 @@ def create_model(
     classifier_activation: str | Callable[..., Any] | None = "softmax",
     input_tensor: keras.KerasTensor | None = None,
     name: str | None = None,
+    include_preprocessing: bool | str | keras.layers.Layer = False,
     **knobs: Any,
 ) -> keras.Model:
     """Build a registered model; `zoo.models.<model>` is the same builder.
@@ -98,6 +101,8 @@ def create_model(
         classifier_activation: Activation on the logits; None gives the logits.
         input_tensor: Keras tensor to build on; None for a new input.
         name: Name of the Keras model; None for the registered name.
+        include_preprocessing: Whether the model itself does what its weights need done to pictures, and so takes
+            pixels of 0 to 255, uint8 or floating-point; see the builders.
         **knobs: The family's own arguments; `help(zoo.models.<model>)` describes them.
 
     Returns:
@@ -117,8 +122,9 @@ def create_model(
     if classes is None:
         classes = entry.card.classes
     return _build(
-        entry, include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, name, **knobs
-    )
+        entry, include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, name,
+        include_preprocessing=include_preprocessing, **knobs,
+    )  # fmt: skip
 
 
 @functools.cache
@@ -148,12 +154,63 @@ def _build(
     classes: int,
     classifier_activation: str | Callable[..., Any] | None,
     name: str | None,
+    *,
+    include_preprocessing: bool | str | keras.layers.Layer,
     **knobs: Any,
 ) -> keras.Model:
+    check_knobs(entry.card.name, knobs)
+    wanted = _look_up(entry, weights, knobs)
+    preprocessing = _preprocessing(entry.card, wanted, include_preprocessing, input_tensor, input_shape)
     construct = _constructor(
-        entry, include_top, input_tensor, input_shape, pooling, classes, classifier_activation, name, knobs
-    )
-    return _weights_loader(entry, weights, knobs)(construct)
+        entry, include_top, input_tensor, input_shape, pooling, classes, classifier_activation, name, knobs,
+        preprocessing,
+    )  # fmt: skip
+    return construct({}).model if wanted is None else wanted.model(construct, build_for_conversion)
+
+
+def _look_up(entry: Entry, weights: str | PathLike | None, knobs: Mapping[str, Any]) -> "Wanted | None":
+    if weights is None:
+        return None
+    from zoo.weights.loaders import look_up
+
+    defaults = {key: parameter.default for key, parameter in _knobs(entry).items()}
+    return look_up(entry.card, weights, knobs, defaults)
+
+
+def _preprocessing(
+    card: Card,
+    wanted: "Wanted | None",
+    asked: bool | str | keras.layers.Layer,
+    input_tensor: Any,
+    input_shape: tuple[int | None, ...] | None,
+) -> keras.layers.Layer | None:
+    """The layer between pictures and backbone, if there shall be one."""
+    if asked is False or isinstance(asked, keras.layers.Layer):
+        return asked or None
+    if asked is not True and not isinstance(asked, str):
+        raise ValueError(
+            'include_preprocessing must be True, False, "resize", the tag of published weights, or a layer. '
+            f"Received: include_preprocessing={asked!r}"
+        )
+    from zoo.weights.preprocessing import Preprocessing, preprocessor
+
+    if asked is not True and asked != "resize":
+        recipe = preprocessor(card.name, asked)
+    elif wanted is not None:
+        recipe = wanted.preprocessing()
+    elif asked is True and card.modality == "image":
+        recipe = Preprocessing.from_value_range(card.value_range, card.input_shape[-1])
+    else:
+        raise ValueError(
+            f"Without weights nothing says what preprocessing {card.name} shall include. Received: "
+            f"include_preprocessing={asked!r}. Give a layer, such as zoo.weights.Preprocessing(…).layer(resize=True)."
+        )
+    shape = card.input_shape if input_shape is None else input_shape
+    channels = (shape if input_tensor is None else input_tensor.shape)[-1]
+    if channels not in (1, 3):
+        raise ValueError(f"Preprocessing takes pictures of 1 or 3 channels. Received: {channels} channels, "
+                         f"include_preprocessing={asked!r}")  # fmt: skip
+    return (recipe.grey() if channels == 1 else recipe).layer(resize=asked == "resize")
 
 
 def _constructor(
@@ -166,18 +223,20 @@ def _constructor(
     classifier_activation: str | Callable[..., Any] | None,
     name: str | None,
     knobs: Mapping[str, Any],
-) -> "_Construct":
+    preprocessing: keras.layers.Layer | None = None,
+) -> Callable[[Mapping[str, Any]], Parts]:
     """A function that makes the graph, given the knobs that weights need; the arguments are checked at once."""
     card = entry.card
-    check_knobs(card.name, knobs)
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'pooling must be None, "avg" or "max". Received: pooling={pooling!r}')
     if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
         raise ValueError(f"classes must be a whole number, at least 1. Received: classes={classes!r}")
     activation = keras.activations.get(classifier_activation)
-    start = _input(entry, input_tensor, input_shape, include_top, _min_size(entry, knobs))
+    pictures = _input(entry, input_tensor, input_shape, include_top, preprocessing)
+    start = pictures if preprocessing is None else preprocessing(pictures)
+    _check_shape(card, tuple(start.shape[1:]), _min_size(entry, knobs))
 
-    def construct(needed: Mapping[str, Any]) -> _Parts:
+    def construct(needed: Mapping[str, Any]) -> Parts:
         keywords = {**entry.row, **needed, **knobs}
         x = features = entry.backbone(start, **_taken(entry.backbone, keywords))
         if isinstance(features, dict):
@@ -188,51 +247,14 @@ def _constructor(
                 x = _activated(x, activation)
         else:
             x = global_pooling(features, pooling) if pooling else features
-        inputs = start
+        inputs = pictures
         if input_tensor is not None:
             sources = keras.utils.get_source_inputs(input_tensor)
             inputs = sources[0] if len(sources) == 1 else sources
         model = _functional(inputs, x, name or card.name)
-        return _Parts(model, start, features, x, classes)
+        return Parts(model, start, features, x, classes)
 
     return construct
-
-
-class _Parts(NamedTuple):
-    """A model, and where in its graph the backbone begins and ends."""
-
-    model: keras.Model
-    start: keras.KerasTensor
-    features: keras.KerasTensor
-    outputs: Any
-    classes: int
-
-    def layers(self) -> tuple[list[keras.layers.Layer], list[keras.layers.Layer]]:
-        """The layers with weights, those of the backbone and those of the head."""
-        body = _layers_between(self.start, [self.features])
-        known = {id(layer) for layer in body}
-        every = _layers_between(self.start, keras.tree.flatten(self.outputs))
-        return body, [layer for layer in every if id(layer) not in known]
-
-
-_Construct = Callable[[Mapping[str, Any]], _Parts]
-_Load = Callable[[_Construct], keras.Model]
-
-
-def _layers_between(start: keras.KerasTensor, outputs: Sequence[keras.KerasTensor]) -> list[keras.layers.Layer]:
-    """The layers with weights that make `outputs` of `start`, from the end to the beginning."""
-    layers_found: dict[int, keras.layers.Layer] = {}
-    waiting, seen = list(outputs), {id(start)}
-    while waiting:
-        tensor = waiting.pop()
-        if id(tensor) in seen:
-            continue
-        seen.add(id(tensor))
-        operation, node, _ = tensor._keras_history
-        if getattr(operation, "weights", None):
-            layers_found[id(operation)] = operation
-        waiting.extend(operation._inbound_nodes[node].input_tensors)
-    return list(layers_found.values())
 
 
 def _activated(logits: Any, activation: Callable[..., Any]) -> Any:
@@ -269,9 +291,9 @@ def _input(
     input_tensor: keras.KerasTensor | None,
     input_shape: tuple[int | None, ...] | None,
     include_top: bool,
-    min_size: int,
+    preprocessing: keras.layers.Layer | None,
 ) -> keras.KerasTensor:
-    """The tensor that the backbone starts from, its shape checked."""
+    """What the model starts from, its shape checked."""
     card = entry.card
     if keras.config.image_data_format() != "channels_last":
         raise ValueError(
@@ -286,10 +308,15 @@ def _input(
             raise ValueError(f"input_shape={tuple(input_shape)} and input_tensor of shape {shape} do not agree.")
     elif input_shape is not None:
         shape = tuple(input_shape)
-    elif include_top:
+    elif include_top and not getattr(preprocessing, "resize", False):
         shape = card.input_shape
     else:
         shape = (None,) * (len(card.input_shape) - 1) + card.input_shape[-1:]
+    _check_shape(card, shape, 1)
+    return keras.Input(shape) if input_tensor is None else input_tensor
+
+
+def _check_shape(card: Card, shape: tuple[int | None, ...], min_size: int) -> None:
     if len(shape) != len(card.input_shape):
         raise ValueError(f"{card.name} takes inputs of {len(card.input_shape)} axes, e.g. {card.input_shape}. "
                          f"Received: {shape}")  # fmt: skip
@@ -299,101 +326,6 @@ def _input(
     if any(size is not None and size < min_size for size in sizes):
         smallest = (min_size,) * len(sizes) + (channels,)
         raise ValueError(f"{card.name} needs an input of at least {smallest}. Received: {shape}")
-    return keras.Input(shape) if input_tensor is None else input_tensor
-
-
-def _weights_loader(entry: Entry, weights: str | PathLike | None, knobs: Mapping[str, Any]) -> _Load:
-    """A function that makes a model with the weights that were asked for; these are looked up at once."""
-    if weights is None:
-        return lambda construct: construct({}).model
-    from zoo.weights import load, open_weights
-    from zoo.weights.store import verify
-    from zoo.weights.undrawn import undrawn
-
-    if isinstance(weights, str) and weights in _tags(entry.card):
-        return _published_loader(entry, weights, knobs)
-    try:
-        stored = open_weights(weights)
-    except FileNotFoundError:
-        raise ValueError(_no_weights(entry.card, str(weights))) from None
-    if "head" in stored.manifest:
-        _check_needed(entry, stored.manifest["knobs"], knobs, str(weights))
-        verify(stored)
-        return _adapting_loader(entry.card, stored, str(weights))
-
-    def loaded(construct: _Construct) -> keras.Model:
-        with undrawn():
-            model = construct({}).model
-        return load(model, stored)
-
-    return loaded
-
-
-def _tags(card: Card) -> list[str]:
-    """What names published weights of a model: their tags, the sources for their best, and "default"."""
-    sources = dict.fromkeys(tag.partition(".")[0] for tag in card.weights)
-    return list(dict.fromkeys((*card.weights, *sources, *(["default"] if card.weights else []))))
-
-
-def _no_weights(card: Card, weights: str) -> str:
-    close = difflib.get_close_matches(weights.lower(), _tags(card), n=4, cutoff=0.5)
-    if weights == "imagenet" and card.weights:
-        close = ["default"]
-    hint = f" Did you mean {', '.join(map(repr, close))}?" if close else ""
-    return (
-        f"{card.name} has no weights {weights!r}.{hint} Published weights: {', '.join(card.weights) or 'none'}. "
-        "Otherwise give the path of what zoo.weights.save wrote, or None for random weights."
-    )
-
-
-def _published_loader(entry: Entry, tag: str, knobs: Mapping[str, Any]) -> _Load:
-    """A function that makes a model with published weights; they are fetched, if need be, and verified at once."""
-    from zoo.weights import cache
-    from zoo.weights.published import find
-
-    card = entry.card
-    row = find(card.name, tag)
-    _check_needed(entry, row.knobs, knobs, tag)
-    return _adapting_loader(card, cache.fetch(row, build_for_conversion), f"{card.name}:{row.tag}")
-
-
-def _check_needed(entry: Entry, needed: Mapping[str, Any], knobs: Mapping[str, Any], weights: str) -> None:
-    """Refuse a knob that would make another network than the one that the weights are for, of the same shapes."""
-    own = _knobs(entry)
-    fixed = {**({"variant": own["variant"].default} if "variant" in own else {}), **needed}
-    for key, value in fixed.items():
-        if knobs.get(key, value) != value:
-            raise ValueError(
-                f"The weights {weights!r} are for {key}={value!r}. Received: {key}={knobs[key]!r}. "
-                "Leave out one of the two."
-            )
-
-
-def _adapting_loader(card: Card, stored: "Stored", label: str) -> _Load:
-    """A function that makes a model with verified weights that were converted, whatever its head and channels."""
-    from zoo.weights import store
-    from zoo.weights.adapt import first_convolution
-    from zoo.weights.undrawn import undrawn
-
-    def loaded(construct: _Construct) -> keras.Model:
-        with undrawn() as redraw:
-            parts = construct(stored.manifest["knobs"])
-            model, classes, channels = parts.model, parts.classes, parts.start.shape[-1]
-            body, head = parts.layers()
-            first = None if channels == card.input_shape[-1] else first_convolution(model).name
-            is_other = classes != card.classes
-            new = store.load_layers(model, stored, body=body, head=head, new_head=is_other, first=first)
-            for layer in new:
-                for variable in layer.weights:
-                    redraw(variable)
-        if new:
-            names = ", ".join(layer.name for layer in reversed(new))
-            _logger.warning("%s with %d classes: new, to be trained: %s", label, classes, names)
-        if first is not None:
-            _logger.warning("%s with %d input channels: adapted: %s", label, channels, first)
-        return model
-
-    return loaded
 
 
 def build_for_conversion(
@@ -408,6 +340,7 @@ def build_for_conversion(
     """
     entry = registry.entry(model)
     card = entry.card
+    check_knobs(model, knobs)
     needed = {**({"aux": True} if auxiliary and "aux" in _knobs(entry) else {}), **knobs}
     parts = _constructor(entry, True, None, card.input_shape, None, card.classes, None, None, needed)({})
     return parts.model, sorted(layer.name for layer in parts.layers()[1])
@@ -464,6 +397,7 @@ def _shared_parameters(entry: Entry) -> dict[str, inspect.Parameter]:
         "classes": entry.card.classes,
         "classifier_activation": "softmax",
         "name": None,
+        "include_preprocessing": False,
     }
     declared = inspect.signature(_build).parameters
     return {key: declared[key].replace(default=default) for key, default in defaults.items()}

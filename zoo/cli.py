@@ -291,19 +291,30 @@ def _scores(scores: dict[str, Any]) -> str:
 
 
 def _add_evaluate(commands: Any) -> None:
-    parser = commands.add_parser("evaluate", help="measure a run's best weights")
-    parser.add_argument("folder", metavar="RUN", help="run folder")
-    parser.add_argument("--data", help="other data with the same classes (default: the run's own)")
-    parser.add_argument("--split", choices=("train", "validation", "test"), default="test",
-        help="which part of the data (default: test)")  # fmt: skip
+    parser = commands.add_parser("evaluate", help="measure a run's best weights, or published ones")
+    parser.add_argument("folder", metavar="RUN|MODEL:TAG",
+        help="run folder; or name and tag of published weights, such as resnet50:torchvision.v2")  # fmt: skip
+    parser.add_argument("--data", help="other data with the same classes (default: the run's own); for published "
+        "weights folder:PATH, a folder for each of ImageNet's classes, or for some")  # fmt: skip
+    parser.add_argument("--split", choices=("train", "validation", "test"),
+        help="which part of the run's data (default: test)")  # fmt: skip
+    parser.add_argument("--batch-size", type=int, default=32, metavar="N",
+        help="pictures at once, for published weights (default: 32)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_evaluate)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
+    import zoo
+
+    if arguments.folder.partition(":")[0] in zoo.list_models() and not os.path.exists(arguments.folder):
+        from zoo.weights import commands
+
+        commands.evaluate(arguments)
+        return
     from zoo import runs
 
-    scores = runs.open_run(arguments.folder).evaluate(arguments.split, arguments.data)
+    scores = runs.open_run(arguments.folder).evaluate(arguments.split or "test", arguments.data)
     print(json.dumps(scores) if arguments.json else _scores(scores))
 
 
@@ -346,7 +357,9 @@ def _add_weights(commands: Any) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, help="what to do")
     action = actions.add_parser("list", help="list published weights")
     action.add_argument("model", nargs="?", help="registered name (default: all)")
-    action.add_argument("--json", action="store_true", help="print JSON")
+    form = action.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--markdown", action="store_true", help="print the table of docs/weights.md")
     action.set_defaults(run=_weights, function="show")
     action = actions.add_parser("download", help="fetch weights into the cache, ZOO_HOME or ~/.cache/cnn-zoo")
     action.add_argument("weights", metavar="MODEL[:TAG]", help="registered name, and tag (default: the default one)")

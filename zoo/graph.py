@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import layers
@@ -282,3 +282,44 @@ def _seen_by(layer: Any, field: ReceptiveField, x: keras.KerasTensor, y: keras.K
 
 def _per_axis(value: int | Sequence[int], axes: int) -> tuple[int, ...]:
     return (value,) * axes if isinstance(value, int) else tuple(value)
+
+
+class Parts(NamedTuple):
+    """A model as a builder made it, and where in its graph the backbone begins and ends.
+
+    Attributes:
+        model: The whole.
+        start: What the backbone starts from.
+        features: The last feature map.
+        outputs: What the model gives: a tensor, or a dict of several.
+        classes: Number of classes of its head.
+    """
+
+    model: keras.Model
+    start: keras.KerasTensor
+    features: keras.KerasTensor
+    outputs: Any
+    classes: int
+
+    def layers(self) -> tuple[list[keras.layers.Layer], list[keras.layers.Layer]]:
+        """The layers with weights, those of the backbone and those of the head."""
+        body = _layers_between(self.start, [self.features])
+        known = {id(layer) for layer in body}
+        every = _layers_between(self.start, keras.tree.flatten(self.outputs))
+        return body, [layer for layer in every if id(layer) not in known]
+
+
+def _layers_between(start: keras.KerasTensor, outputs: Sequence[keras.KerasTensor]) -> list[keras.layers.Layer]:
+    """The layers with weights that make `outputs` of `start`, from the end to the beginning."""
+    layers_found: dict[int, keras.layers.Layer] = {}
+    waiting, seen = list(outputs), {id(start)}
+    while waiting:
+        tensor = waiting.pop()
+        if id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        operation, node, _ = tensor._keras_history
+        if getattr(operation, "weights", None):
+            layers_found[id(operation)] = operation
+        waiting.extend(operation._inbound_nodes[node].input_tensors)
+    return list(layers_found.values())

@@ -1,88 +1,17 @@
-"""A server that stands in for the sources of weights, and files as they publish them, with random values."""
+"""Files as the sources of weights publish them, with random values, and a cache that they filled."""
 
-import contextlib
 import hashlib
-import http.server
-import threading
+import shutil
 import time
 
 import numpy as np
 import pytest
 from safetensors.numpy import save
 
-
-class Server(http.server.ThreadingHTTPServer):
-    """Answers on a loopback port; `files` maps paths to bytes, or to a function that gets the request handler."""
-
-    daemon_threads = True
-    request_queue_size = 64
-
-    def __init__(self):
-        self.files = {}
-        self.requests = []
-        self.stop = threading.Event()
-        super().__init__(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):  # noqa: N802
-        self.server.requests.append(self.path)
-        answer = self.server.files.get(self.path)
-        with contextlib.suppress(ConnectionError):
-            if answer is None:
-                self.send_error(404)
-            elif callable(answer):
-                answer(self)
-            else:
-                self.answer(answer)
-
-    def answer(self, content, status=200, **headers):
-        """Headers with the right length unless others are given, then the content."""
-        self.send_response(status)
-        for name, value in {"Content_Length": len(content), **headers}.items():
-            if value is not None:
-                self.send_header(name.replace("_", "-"), str(value))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def wait(self):
-        """Nothing more, until the server stops."""
-        self.wfile.flush()
-        self.server.stop.wait(30)
-
-    def trickle(self, seconds):
-        for _ in range(1000):
-            if self.server.stop.wait(seconds):
-                return
-            self.wfile.write(b"x")
-            self.wfile.flush()
-
-    def log_message(self, *_):
-        pass
-
-
-@contextlib.contextmanager
-def serving():
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.stop.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.fixture
-def server():
-    with serving() as running:
-        yield running
+import zoo
+from zoo import builder
+from zoo.weights import cache
+from zoo.weights.published import find
 
 
 def resnet18_state(seed=0, classes=1000):
@@ -139,3 +68,31 @@ def until(condition, seconds=10):
     while not condition() and time.monotonic() < end:
         time.sleep(0.01)
     assert condition()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def converted(tmp_path_factory, content):
+    """A cache that was filled once, for tests that begin with a warm one."""
+    home = tmp_path_factory.mktemp("converted")
+    zoo.list_models()  # the families register themselves
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_HOME", str(home))
+        row = find("resnet18", "timm.a1")
+        file = cache.download_of(row)
+        file.parent.mkdir(parents=True)
+        file.write_bytes(content)
+        cache.fetch(row, builder.build_for_conversion)
+    return home
+
+
+@pytest.fixture
+def warm(converted, home):
+    """A copy of the filled cache, without a server."""
+    shutil.copytree(converted, home)
+    return home

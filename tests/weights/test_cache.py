@@ -5,7 +5,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -31,38 +30,11 @@ zoo.list_models()  # the families register themselves
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
 def source(home, server, content, monkeypatch):
     """The server stands in for timm's, with the weights of one model."""
     monkeypatch.setenv("ZOO_MIRROR_TIMM", server.url)
     server.files[URL_PATH] = content
     return server
-
-
-@pytest.fixture(scope="module")
-def converted(tmp_path_factory, content):
-    """A cache that was filled once, for tests that begin with a warm one."""
-    home = tmp_path_factory.mktemp("converted")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ZOO_HOME", str(home))
-        row = find("resnet18", "timm.a1")
-        file = cache.download_of(row)
-        file.parent.mkdir(parents=True)
-        file.write_bytes(content)
-        cache.fetch(row, builder.build_for_conversion)
-    return home
-
-
-@pytest.fixture
-def warm(converted, home):
-    """A copy of the filled cache, without a server."""
-    shutil.copytree(converted, home)
-    return home
 
 
 def body(model):

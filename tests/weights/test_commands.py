@@ -40,6 +40,7 @@ def test_list(source, capsys):
                                    "once"]  # fmt: skip
     code, out, _ = call(capsys, "list")
     assert len(out.splitlines()) == 1 + sum(len(zoo.model_card(name).weights) for name in zoo.list_models())
+    assert call(capsys, "list", "resnet18", "--markdown")[1].count("| `resnet18:") == len(lines) - 1
     assert call(capsys, "list", "lenet5")[1] == "lenet5 has no published weights.\n"
     code, _, error = call(capsys, "list", "resnet81")
     assert (code, error.count("\n")) == (2, 1)

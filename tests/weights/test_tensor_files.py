@@ -2,11 +2,7 @@
 
 import io
 import json
-import os
-import pickle
-import re
 import struct
-import tarfile
 import time
 import tracemalloc
 import zipfile
@@ -39,7 +35,7 @@ def refused(path, message):
 def test_what_is_no_file_of_weights(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no weights file at"):
         read(tmp_path / "none.h5")
-    with pytest.raises(ValueError, match=r"ends in .safetensors, .npz, .h5, .hdf5, .pth, .pt. Received: "):
+    with pytest.raises(ValueError, match=r"ends in .safetensors, .npz, .h5, .hdf5. Received: "):
         read(tmp_path / "model.pkl")
 
 
@@ -322,75 +318,8 @@ def test_odd_files_of_keras_3(tmp_path, change, message):
     refused(path, f"is no file of Keras weights: .*{message}")
 
 
-# PyTorch
-
-
-def test_without_pytorch_its_files_are_refused_with_the_way_out(tmp_path, monkeypatch):
-    (tmp_path / "model.pth").write_bytes(b"x")
-    monkeypatch.setitem(__import__("sys").modules, "torch", None)
-    with pytest.raises(ImportError, match=re.escape("pip install 'cnn-zoo[torch]'")):
-        read(tmp_path / "model.pth")
-
-
-@pytest.mark.parametrize("is_new", [True, False])
-def test_pth(tmp_path, is_new):
-    torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
-    state = {"a.weight": torch.arange(6.0).reshape(2, 3)}
-    torch.save(state, tmp_path / "a.pth", _use_new_zipfile_serialization=is_new)
-    np.testing.assert_array_equal(read(tmp_path / "a.pth")["a.weight"], [[0, 1, 2], [3, 4, 5]])
-
-
-class Code:
-    """What runs a command when it is unpickled."""
-
-    def __init__(self, function, *arguments):
-        self.call = (function, arguments)
-
-    def __reduce__(self):
-        return self.call
-
-
-def malicious(torch, kind, path, target):
-    if kind == "zip":
-        torch.save({"a": Code(os.system, f"touch {target}")}, path)
-    elif kind == "legacy":
-        torch.save({"a": Code(eval, f"open({str(target)!r}, 'w')")}, path, _use_new_zipfile_serialization=False)
-    elif kind == "pickle":
-        path.write_bytes(pickle.dumps(Code(os.system, f"touch {target}"), protocol=2))
-    elif kind == "tar":
-        with tarfile.open(path, "w") as archive:
-            for name in ("sys_info", "pickle", "storages", "tensors"):
-                content = pickle.dumps(Code(os.system, f"touch {target}"), protocol=2)
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
-    elif kind == "source":
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("archive/data.py", f"open({str(target)!r}, 'w')")
-            archive.writestr("archive/data.pkl", pickle.dumps(Code(os.system, f"touch {target}"), protocol=2))
-    elif kind == "list":
-        torch.save([1, 2], path)
-    elif kind == "network":
-        torch.save(torch.nn.Linear(1, 1), path)
-    elif kind == "claimed storage":
-        torch.save({"a": torch.zeros(4)}, path)
-        with zipfile.ZipFile(path) as archive:
-            members = {name: archive.read(name) for name in archive.namelist()}
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, content in members.items():
-                # The number of elements, which storage and tensor claim, becomes 2^30.
-                archive.writestr(name, content.replace(b"K\x04", b"J\0\0\0\x40") if "data.pkl" in name else content)
-    else:
-        torch.save({"a": torch.zeros(4)}, path)
-        path.write_bytes(path.read_bytes()[:-30])
-
-
-@pytest.mark.parametrize(
-    "kind", ["zip", "legacy", "pickle", "tar", "source", "list", "network", "claimed storage", "truncated"]
-)
-def test_malicious_and_damaged_pth(tmp_path, kind):
-    torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
-    path, target = tmp_path / "model.pth", tmp_path / "ran"
-    malicious(torch, kind, path, target)
-    refused(path, "is no state dict")
-    assert not target.exists()
+@pytest.mark.parametrize("name", ["model.pth", "model.PT"])
+def test_pickles_are_for_the_converter(tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(ValueError, match=f"{name} is a pickle, by its name, .*: zoo weights convert MODEL .* --source"):
+        read(tmp_path / name)

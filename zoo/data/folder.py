@@ -18,6 +18,7 @@ from zoo.data.dataset import Dataset, OnBad, Source
 from zoo.data.errors import DataError, printable
 from zoo.data.pictures import FORMATS, decode, quiet_pillow, read
 from zoo.data.splits import SPLITS, stratified
+from zoo.messages import some
 
 # Under "skip" so many files may be bad, or this fraction of all, whichever is more.
 MAX_SKIPPED, MAX_SKIPPED_FRACTION = 10, 0.01
@@ -55,8 +56,9 @@ def load(name: str, root: Path, split_seed: int, on_bad: OnBad) -> Dataset:
     bad = {item.name: item.fault for item in everything if item.fault}
     if on_bad == "skip" and len(bad) > max(MAX_SKIPPED, MAX_SKIPPED_FRACTION * len(everything)):
         raise DataError(
-            f"{len(bad)} of {len(everything)} files in {printable(str(root))} are bad, too many to skip: {_some(bad)}. "
-            'on_bad="count" leaves out all of them.'
+            f"{len(bad)} of {len(everything)} files in {printable(str(root))} are bad, too many to skip: "
+            + some(f"{printable(name)} ({fault})" for name, fault in bad.items())
+            + '. on_bad="count" leaves out all of them.'
         )
     good = {part: [item for item in items if not item.fault] for part, items in found.items()}
     classes = _classes(root, parts, good)
@@ -99,8 +101,8 @@ def _split_folders(root: Path) -> dict[str, Path]:
         raise DataError(f"{printable(str(root))} has the splits {', '.join(own)} and no train; add it.")
     if others:
         raise DataError(
-            f"{printable(str(root))} has splits and, beside them, what belongs to none: {_some(others)}. "
-            "Expected only train, validation and test, each with class folders."
+            f"{printable(str(root))} has splits and, beside them, what belongs to none: "
+            f"{some(map(printable, others))}. Expected only train, validation and test, each with class folders."
         )
     return own
 
@@ -178,9 +180,10 @@ def _classes(root: Path, parts: Mapping[str, Path], good: Mapping[str, list[_Fou
     classes = names["train"] if "train" in names else names["all"]
     for part, own in names.items():
         if odd := sorted(set(own) ^ set(classes)):
-            raise DataError(f"{shown}: the classes of {part} are not those of train: {_some(odd)}.")
+            raise DataError(f"{shown}: the classes of {part} are not those of train: {some(map(printable, odd))}.")
         if empty := sorted(set(own) - {item.label for item in good[part]}):
-            raise DataError(f"{printable(str(parts[part]))} has classes without a usable picture: {_some(empty)}.")
+            folder, listed = printable(str(parts[part])), some(map(printable, empty))
+            raise DataError(f"{folder} has classes without a usable picture: {listed}.")
     if len(classes) < 2:
         raise DataError(f"{shown} has one class, {printable(classes[0])!r}; classifying needs two.")
     return tuple(printable(label) for label in classes)
@@ -224,8 +227,3 @@ def _below(root: Path, path: Path) -> str:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _some(names: Mapping[str, str] | list[str]) -> str:
-    items = [f"{printable(name)} ({names[name]})" if isinstance(names, Mapping) else printable(name) for name in names]
-    return ", ".join(items[:5]) + (f", … ({len(items)} in all)" if len(items) > 5 else "")

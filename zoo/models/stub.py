@@ -47,6 +47,7 @@ def _type(annotation: Any) -> str:
     text = annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation)
     for long, short in (
         ("keras.src.backend.common.keras_tensor.", "keras."),
+        ("keras.src.layers.layer.", "keras.layers."),
         ("collections.abc.", ""),
         ("typing.", ""),
         ("os.", ""),

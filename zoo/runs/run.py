@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import zoo
 from zoo import data, training, weights
+from zoo.messages import some
 from zoo.report import Evaluation, write_report
 
 FORMAT = 1
@@ -111,8 +112,8 @@ class Run:
         dataset = self._load_data(name)
         if list(dataset.classes) != list(self.config["data"]["classes"]):
             raise ValueError(
-                f"{name} has other classes than the run. Expected: {_some(self.config['data']['classes'])}. "
-                f"Received: {_some(dataset.classes)}"
+                f"{name} has other classes than the run. Expected: {some(self.config['data']['classes'])}. "
+                f"Received: {some(dataset.classes)}"
             )
         return dataset
 
@@ -208,7 +209,3 @@ def _read_json(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}.") from None
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) + ("" if len(names) <= 10 else f", … ({len(names)})")

@@ -27,13 +27,13 @@ from zoo.weights import conversion, store
 from zoo.weights.download import DownloadError, Limits, Progress, download, mirrored
 from zoo.weights.published import Published
 from zoo.weights.store import Stored
+from zoo.weights.tensor_files import PLAIN_SUFFIXES
 from zoo.weights.undrawn import undrawn
 
 PIN = "download.json"
 # What the cache holds was made by this version of the conversion; what another one made is made anew.
 CONVERSION = 1
 _LOCK = "lock"
-_PLAIN = (".safetensors", ".npz", ".h5")
 _BYTES_OF_A_PARAMETER = 8  # float32, and room for auxiliary classifiers and statistics
 _BYTES_BESIDE = 64 << 20
 
@@ -205,7 +205,7 @@ def convert(
 
     Args:
         model: A registered name.
-        file: Safetensors, or with another ending than `.safetensors`, `.npz` and `.h5` a state dict of PyTorch.
+        file: Safetensors, `.npz` or `.h5`; with another ending a state dict of PyTorch.
         naming: Whose names the file has, as for `zoo.weights.load`.
         folder: Where to.
         build: Builds the model that the file is for.
@@ -217,7 +217,7 @@ def convert(
         ImportError: PyTorch is not installed, and the file needs it.
     """
     with contextlib.ExitStack() as stack:
-        if file.suffix not in _PLAIN:
+        if file.suffix.lower() not in PLAIN_SUFFIXES:
             folder.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(unpickled(file, folder))
         built, head = _model_for(model, file, build, knobs)

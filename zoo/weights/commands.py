@@ -1,16 +1,22 @@
-"""What `zoo weights list`, `download`, `verify` and `convert` do; their options are in `zoo.cli`."""
+"""What `zoo weights list`, `download`, `verify` and `convert` do, and `zoo evaluate` with published weights.
+
+Their options are in `zoo.cli`.
+"""
 
 import argparse
+import contextlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import zoo
 from zoo.builder import build_for_conversion
 from zoo.files import sha256
-from zoo.weights import cache, published, store
+from zoo.weights import cache, evaluation, published, store
 
+_MARKDOWN = ("weights", "source", "licence", "top-1 %", "top-5 %", "measured on", "parity on random weights",
+             "accuracy measured here")  # fmt: skip
 _HEADER = ("weights", "top-1 %", "top-5 %", "licence", "size", "reader", "cached")
 
 
@@ -21,6 +27,9 @@ def show(arguments: argparse.Namespace) -> None:
     rows = [row for row in published.published() if arguments.model in (None, row.model)]
     if arguments.json:
         print(json.dumps([{**cache.facts(row), "cached": cache.is_cached(row)} for row in rows], indent=2))
+        return
+    if arguments.markdown:
+        print(markdown_table(rows))
         return
     lines = [
         (
@@ -37,27 +46,104 @@ def show(arguments: argparse.Namespace) -> None:
     print(_aligned([_HEADER, *lines]) if lines else f"{arguments.model} has no published weights.")
 
 
+def markdown_table(rows: Sequence[published.Published]) -> str:
+    """The table of docs/weights.md: a row for each of the published weights."""
+    lines = [
+        _MARKDOWN,
+        ("---", "---", "---", "---:", "---:", "---", "---", "---"),
+        *(
+            (
+                f"`{row.model}:{row.tag}`" + (" (default)" if row == _default(row.model) else ""),
+                f"[{row.source}]({row.url})",
+                row.licence or "not stated",
+                f"{row.top1:.2f}",
+                f"{row.top5:.2f}",
+                _protocol(row),
+                f"yes, `{row.model}-{row.source}`",
+                "no",
+            )
+            for row in rows
+        ),
+    ]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
 def fetch(arguments: argparse.Namespace) -> None:
     """`zoo weights download MODEL[:TAG]`."""
+    row = _find(arguments.weights)
+    stored = _fetched(row)
+    print(f"{row.model}:{row.tag}, licence {row.licence or 'not stated'}")
+    print(stored.path.parent)
+
+
+def _find(text: str) -> published.Published:
+    """The record that `MODEL[:TAG]` names."""
+    model, _, tag = text.partition(":")
+    zoo.model_card(model)
+    return published.find(model, tag or None)
+
+
+def _fetched(row: published.Published) -> store.Stored:
+    with _bar(f"{row.model}:{row.tag}", is_download=True) as progress:
+        try:
+            return cache.fetch(row, build_for_conversion, progress)
+        except ImportError as error:
+            raise ValueError(str(error)) from None
+
+
+@contextlib.contextmanager
+def _bar(text: str, *, is_download: bool) -> Iterator[Callable[[int, int | None], None]]:
+    """A progress bar on the standard error output, if that is a terminal; gives what moves it."""
     import rich.console
     import rich.progress
 
-    model, _, tag = arguments.weights.partition(":")
-    zoo.model_card(model)
-    row = published.find(model, tag or None)
     console = rich.console.Console(stderr=True)
-    columns = (rich.progress.TextColumn("{task.description}"), rich.progress.BarColumn(),
-               rich.progress.DownloadColumn(), rich.progress.TimeRemainingColumn())  # fmt: skip
+    count = rich.progress.DownloadColumn() if is_download else rich.progress.MofNCompleteColumn()
+    columns = (rich.progress.TextColumn("{task.description}"), rich.progress.BarColumn(), count,
+               rich.progress.TimeRemainingColumn())  # fmt: skip
     with rich.progress.Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"{row.model}:{row.tag}", total=None)
-        try:
-            stored = cache.fetch(
-                row, build_for_conversion, lambda done, size: bar.update(task, completed=done, total=size)
-            )
-        except ImportError as error:
-            raise ValueError(str(error)) from None
-    print(f"{row.model}:{row.tag}, licence {row.licence or 'not stated'}")
-    print(stored.path.parent)
+        task = bar.add_task(text, total=None)
+        yield lambda done, size: bar.update(task, completed=done, total=size)
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """`zoo evaluate MODEL:TAG --data folder:PATH`."""
+    kind, _, path = (arguments.data or "").partition(":")
+    if kind != "folder" or not path:
+        raise ValueError(
+            "Published weights are measured on a folder with a folder for each of ImageNet's classes: "
+            f"--data folder:PATH. Received: --data {arguments.data or 'nothing'}"
+        )
+    if arguments.split is not None:
+        raise ValueError("--split is for runs; a folder of ImageNet's classes is measured as a whole. Leave it out.")
+    row = _find(arguments.folder)
+    label = f"{row.model}:{row.tag}"
+    _fetched(row)
+    preprocessing = zoo.weights.Preprocessing.from_record(row)
+    shape = (*(preprocessing.size or ()), preprocessing.channels)
+    model = zoo.create_model(row.model, weights=row.tag, input_shape=shape, classifier_activation=None)
+    with _bar("pictures", is_download=False) as progress:
+        found = evaluation.evaluate(model, preprocessing, path, batch_size=arguments.batch_size, progress=progress)
+    if arguments.json:
+        print(json.dumps({
+            "weights": label, "data": arguments.data, "pictures": found.pictures, "classes": found.classes,
+            "top1": found.top1, "top5": found.top5, "published_top1": row.top1, "published_top5": row.top5,
+        }))  # fmt: skip
+        return
+    here = f"{found.pictures} pictures of {found.classes} classes"
+    there = f"ImageNet-1k's 50000 validation pictures, {_protocol(row)}"
+    header = ("", "top-1 %", "top-5 %", "")
+    measured = (label, f"{found.top1:.2f}", f"{found.top5:.2f}", here)
+    print(_aligned([header, measured, ("published", f"{row.top1:.2f}", f"{row.top5:.2f}", there)]))
+    if not found.is_imagenet:
+        print("These are not all 50000 pictures of all 1000 classes: the two lines say nothing about each other.")
+
+
+def _protocol(row: published.Published) -> str:
+    crop = f"centre crop of {row.eval_size}"
+    if row.crop_mode != "center":
+        crop = f"{row.eval_size}, {row.crop_mode}"
+    return f"{crop} from {row.resize_size}, {row.interpolation}"
 
 
 def verify(arguments: argparse.Namespace) -> None:

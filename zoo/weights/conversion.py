@@ -15,9 +15,10 @@ from typing import Any, Literal, get_args
 import keras
 import numpy as np
 
+from zoo.messages import some
 from zoo.weights import keras_names, store, torch_names
 from zoo.weights.adapt import first_convolution
-from zoo.weights.store import Stored, refuse_mismatch, refuse_non_finite, some
+from zoo.weights.store import Stored, refuse_mismatch, refuse_non_finite
 from zoo.weights.tensor_files import Tensor, open_tensors
 from zoo.weights.torch_names import Names, Shapes
 
@@ -69,9 +70,9 @@ def load(
     Args:
         model: A built model; with a source, of a family that the source has, with or without its head.
         weights: With `source=None` what `zoo.weights.save` wrote. Else a file with the names of that source:
-            `.safetensors` and `.npz` for all, as timm publishes them; `.pth` for those of PyTorch, which needs PyTorch
-            and is read with `weights_only=True`; `.h5` for "keras", as keras.applications publishes them or Keras 3
-            writes them. Its shapes are compared with the model's before data is read.
+            `.safetensors` and `.npz` for all, as timm publishes them; `.h5` for "keras", as keras.applications
+            publishes them or Keras 3 writes them. Its shapes are compared with the model's before data is read.
+            `.pth` files are for `zoo weights convert`.
         source: Whose names the file has: "torchvision", "timm", "keras", or None for our own.
         input_transform: (scale, offset) for each channel, which the weights expect their inputs times and plus; it
             becomes part of the first convolution, exactly. torchvision's Inception v3 has such weights
@@ -82,7 +83,6 @@ def load(
 
     Raises:
         FileNotFoundError: There is no file at the path.
-        ImportError: The file is one of PyTorch's, which is not installed.
         ValueError: The file is damaged or of another format, names and shapes do not fit the model (both sides are
             shown), a value is not finite, the source has no network of the model's family or one that computes
             something else, or the first convolution pads, so that it cannot take up `input_transform`. The model is

@@ -211,6 +211,29 @@ class Preprocessing:
             raise ValueError(f"mode must be one of {', '.join(map(repr, modes))}. Received: mode={mode!r}")
         return cls(resize_size=resize_size, crop_size=crop_size, **modes[mode], **rest)
 
+    @classmethod
+    def from_value_range(cls, value_range: tuple[float, float], channels: int = 3, **rest: Any) -> "Preprocessing":
+        """Pixels of 0…255 scaled to a range, in all channels alike; by default nothing is resized.
+
+        Args:
+            value_range: What black and white become.
+            channels: 3 for colour, 1 for grey pictures.
+            **rest: The other fields.
+
+        Raises:
+            ValueError: The range does not rise, or a field has an illegal value.
+
+        Example:
+            >>> from zoo.weights import Preprocessing
+            >>> Preprocessing.from_value_range((-1.0, 1.0)) == Preprocessing.from_keras_mode("tf")
+            True
+        """
+        low, high = value_range
+        if not low < high:
+            raise ValueError(f"value_range must rise. Received: value_range={value_range!r}")
+        mean, std = (-low / (high - low),) * channels, (1 / (high - low),) * channels
+        return cls(**{"resize_size": None, "crop_size": None, **rest}, mean=mean, std=std)
+
     @property
     def channels(self) -> int:
         """Channels of the result, 3 or 1."""

@@ -9,7 +9,7 @@ the old weights or the new.
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,12 @@ import safetensors
 from safetensors.numpy import save as to_safetensors
 
 from zoo.files import sha256, write_atomic, write_json
+from zoo.messages import some
 from zoo.weights.adapt import input_channels
 
 MANIFEST = "manifest.json"
 FORMAT = 1
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16"}
-_NAMES_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -245,13 +245,6 @@ def refuse_non_finite(name: str, array: np.ndarray) -> None:
     """Raise a ValueError if a value is NaN or infinite."""
     if not np.isfinite(array).all():
         raise ValueError(f"{name!r} holds values that are NaN or infinite.")
-
-
-def some(names: Iterable[str]) -> str:
-    """The first few names, for a message."""
-    names = list(names)
-    shown = ", ".join(names[:_NAMES_SHOWN]) or "none"
-    return shown if len(names) <= _NAMES_SHOWN else f"{shown}, …"
 
 
 def _fingerprint(shapes: Mapping[str, tuple[int, ...]]) -> str:

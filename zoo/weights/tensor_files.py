@@ -1,8 +1,8 @@
-"""Named tensors of a file that somebody else wrote: safetensors, `.npz`, `.h5` and `.pth`.
+"""Named tensors of a file that somebody else wrote: safetensors, `.npz` and `.h5`.
 
 Such a file is input that nobody vouches for. Whatever the format, names, shapes and dtypes are known before any data is
-read, so that a file which declares gigabytes is refused by its shapes; nothing is unpickled but by PyTorch's own
-restricted reader; a file refers to no other file; and each name is there once.
+read, so that a file which declares gigabytes is refused by its shapes; nothing is unpickled; a file refers to no other
+file; and each name is there once. PyTorch's pickles are for `zoo weights convert` alone (`zoo.weights.unpickle`).
 """
 
 import json
@@ -46,15 +46,13 @@ def open_tensors(path: str | os.PathLike) -> Iterator[dict[str, Tensor]]:
     """The tensors of a file by name; they can be read while the file is open.
 
     Args:
-        path: A file whose name ends in `.safetensors`, `.npz`, `.h5`, `.hdf5`, `.pth` or `.pt`. For the last two
-            PyTorch must be installed; it reads them with `weights_only=True`. In `.h5` files tensors are called
+        path: A file whose name ends in `.safetensors`, `.npz`, `.h5` or `.hdf5`. In the last two tensors are called
             `layer/variable`, as in `conv1/kernel`, both as Keras 2 laid them out and as Keras 3 does.
 
     Raises:
         FileNotFoundError: There is no file.
         ValueError: The name ends in something else, the file is damaged or of another format, or holds what a file of
             weights has no use for: links, references to other files, objects, a name twice.
-        ImportError: The file needs PyTorch, which is not installed.
 
     Example:
         >>> import os, tempfile
@@ -69,8 +67,13 @@ def open_tensors(path: str | os.PathLike) -> Iterator[dict[str, Tensor]]:
     """
     path = Path(path)
     reader = _READERS.get(path.suffix.lower())
+    if path.suffix.lower() in (".pth", ".pt"):
+        raise ValueError(
+            f"{path} is a pickle, by its name, and is not read here. Turn it into weights of ours first: "
+            f"zoo weights convert MODEL {path} --source torchvision --out DIR, then weights=DIR."
+        )
     if reader is None:
-        raise ValueError(f"A file of weights ends in {', '.join(_READERS)}. Received: {path}")
+        raise ValueError(f"A file of weights ends in {', '.join(PLAIN_SUFFIXES)}. Received: {path}")
     if not path.is_file():
         raise FileNotFoundError(f"There is no weights file at {path}.")
     with reader(path) as tensors:
@@ -153,33 +156,6 @@ def _npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Tensor:
             return np.lib.format.read_array(file, allow_pickle=False)
 
     return Tensor(tuple(shape), dtype.name, read)
-
-
-@contextmanager
-def _pth(path: Path) -> Iterator[dict[str, Tensor]]:
-    try:
-        import torch
-    except ImportError:
-        raise ImportError(
-            f"{path} is a file of PyTorch's, which reads it: pip install 'cnn-zoo[torch]'. Files in safetensors need "
-            "no PyTorch."
-        ) from None
-    import pickle
-
-    try:
-        # Mapped, what a file of today's format holds is read where it is used. Files of 2017 have no such form.
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{path} is no state dict of PyTorch's, or a damaged one: {reason}") from None
-    if not isinstance(state, dict) or not all(
-        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
-    ):
-        raise ValueError(f"{path} is no state dict: it must map names to tensors. Received: {type(state).__name__}")
-    yield {
-        key: Tensor(tuple(value.shape), str(value.dtype).removeprefix("torch."), value.detach().numpy)
-        for key, value in state.items()
-    }
 
 
 @contextmanager
@@ -299,6 +275,5 @@ _READERS = {
     ".npz": _npz,
     ".h5": _hdf5,
     ".hdf5": _hdf5,
-    ".pth": _pth,
-    ".pt": _pth,
 }
+PLAIN_SUFFIXES = tuple(_READERS)
