@@ -737,12 +737,12 @@ def _refuse_other_form(model: keras.Model, loss: keras.losses.Loss, data: Data) 
     if not isinstance(outputs, tuple) or not isinstance(labels, tf.TensorSpec) or labels.shape.rank is None:
         return
     per_class = labels.shape.rank == len(outputs) and labels.shape[-1] != 1
-    if isinstance(loss, keras.losses.SparseCategoricalCrossentropy) and per_class:
+    if type(loss) is keras.losses.SparseCategoricalCrossentropy and per_class:
         raise ValueError(
             "The loss takes the index of each example's class; use categorical_crossentropy for labels with a number "
             f"for each class. Received: labels of {tuple(labels.shape[1:])}"
         )
-    if isinstance(loss, keras.losses.CategoricalCrossentropy) and not labels.shape.is_compatible_with(outputs):
+    if type(loss) is keras.losses.CategoricalCrossentropy and not labels.shape.is_compatible_with(outputs):
         raise ValueError(
             f"The loss takes labels with a number for each class, {outputs[1:]}; use sparse_categorical_crossentropy "
             f"for the index of the class. Received: labels of {tuple(labels.shape[1:])}"
