@@ -137,7 +137,7 @@ def epochs_of(folder):
     return len(metrics.read_text().splitlines()) if metrics.exists() else 0
 
 
-def until(condition, processes=(), seconds=120):
+def until(condition, processes=(), seconds=300):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
