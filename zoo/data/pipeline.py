@@ -67,7 +67,7 @@ class Pipeline:
     ) -> None:
         self.batch_size = batch_size
         self.num_examples = len(examples)
-        self.element_spec = (
+        self.element_spec: Any = (
             tf.TensorSpec((None, *picture_shape), tf.float32),
             tf.TensorSpec((None,), tf.int32),
         )
@@ -78,6 +78,7 @@ class Pipeline:
         self._seed = seed
         self._augmentation = augmentation
         self._part: Part | None = None
+        self._places, self._part_size = np.empty(0, np.int64), batch_size
         self._trace()
 
     def _trace(self) -> None:

@@ -252,6 +252,7 @@ class Trainer:
                 callback.require(names)
             callback.set_model(self.model)
             callback.set_params({"epochs": epochs, "steps": steps, "verbose": 0})
+        _refuse_other_form(self.model, self._loss, train)
         self._build_metrics(train)
         self._reset()
         self.model.stop_training = False
@@ -290,6 +291,7 @@ class Trainer:
         Returns:
             A number for each name in `metric_names`.
         """
+        _refuse_other_form(self.model, self._loss, data)
         self._build_metrics(data)
         return self._evaluate(self._own(data))
 
@@ -730,6 +732,31 @@ def _refuse_foreign(model: keras.Model, strategy: tf.distribute.Strategy) -> Non
                 f"The model {model.name!r} was not made in the scope of this strategy. Give the Trainer a function "
                 "that makes it, or make it in `with strategy.scope():`."
             )
+
+
+def _refuse_other_form(model: keras.Model, loss: keras.losses.Loss, data: Data) -> None:
+    """Inputs of another shape than the model's, or labels that the loss would read as something else."""
+    inputs, labels, _ = _unpack(data.element_spec)
+    shape = model.input_shape
+    if isinstance(shape, tuple) and isinstance(inputs, tf.TensorSpec) and not inputs.shape.is_compatible_with(shape):
+        raise ValueError(
+            f"The model {model.name!r} takes inputs of {shape[1:]}. Received: {tuple(inputs.shape[1:])}. Give the data "
+            "that size and number of channels, or make the model with this input_shape."
+        )
+    outputs = model.output_shape
+    if not isinstance(outputs, tuple) or not isinstance(labels, tf.TensorSpec) or labels.shape.rank is None:
+        return
+    per_class = labels.shape.rank == len(outputs) and labels.shape[-1] != 1
+    if type(loss) is keras.losses.SparseCategoricalCrossentropy and per_class:
+        raise ValueError(
+            "The loss takes the index of each example's class; use categorical_crossentropy for labels with a number "
+            f"for each class. Received: labels of {tuple(labels.shape[1:])}"
+        )
+    if type(loss) is keras.losses.CategoricalCrossentropy and not labels.shape.is_compatible_with(outputs):
+        raise ValueError(
+            f"The loss takes labels with a number for each class, {outputs[1:]}; use sparse_categorical_crossentropy "
+            f"for the index of the class. Received: labels of {tuple(labels.shape[1:])}"
+        )
 
 
 def _remade(item: Any, strategy: tf.distribute.Strategy) -> Any:
