@@ -18,7 +18,7 @@ from zoo.report import Evaluation, write_report
 
 FORMAT = 1
 CONFIG, RESULT, METRICS, BEST = "config.json", "result.json", "metrics.jsonl", "best"
-CHECKPOINTS, REPORT = "checkpoints", "report.html"
+CHECKPOINTS, HEAD_CHECKPOINTS, REPORT = "checkpoints", "checkpoints_head", "report.html"
 
 # Python takes over every so many steps; a call costs about as much as a step of the smallest networks.
 STEPS_PER_CALL = 8
@@ -85,7 +85,8 @@ class Run:
     def pipeline(self, split: str, *, dataset: data.Dataset | None = None, **options: Any) -> data.Pipeline:
         """Batches of a split in the form that the model takes; `options` go to `zoo.data.Dataset.pipeline`."""
         batch_size = self.config["training"]["batch_size"]
-        return (dataset or self.dataset).pipeline(split, batch_size=batch_size, **self._input_form(), **options)
+        options = {**self._input_form(), **options}
+        return (dataset or self.dataset).pipeline(split, batch_size=batch_size, **options)
 
     def evaluate(self, split: str = "test", data_name: str | None = None) -> dict[str, Any]:
         """Loss and accuracy of the best weights.
@@ -185,11 +186,21 @@ class Run:
 
 
 def make_trainer(
-    model: keras.Model | Callable[[], keras.Model], optimizer: keras.Optimizer | str, **options: Any
+    model: keras.Model | Callable[[], keras.Model],
+    optimizer: keras.Optimizer | str | Callable[[keras.Model], keras.Optimizer],
+    *,
+    loss: keras.losses.Loss | None = None,
+    **options: Any,
 ) -> training.Trainer:
-    """The trainer of a classifier: cross-entropy on whole-number labels, accuracy."""
+    """The trainer of a classifier: accuracy and cross-entropy, whatever loss it is trained by."""
     return training.Trainer(
-        model, optimizer=optimizer, loss="sparse_categorical_crossentropy", steps_per_call=STEPS_PER_CALL, **options
+        model,
+        optimizer=optimizer,
+        loss=loss or training.CrossEntropy(),
+        evaluation_loss=training.CrossEntropy(),
+        metrics=[training.Accuracy()],
+        steps_per_call=STEPS_PER_CALL,
+        **options,
     )
 
 

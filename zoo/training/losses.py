@@ -16,9 +16,7 @@ class _SoftLoss(keras.losses.Loss):
     def __init__(self, *, label_smoothing: float, from_logits: bool, name: str) -> None:
         super().__init__(name=name)
         if not 0 <= label_smoothing < 1:
-            raise ValueError(
-                f"label_smoothing must be from 0 to below 1. Received: label_smoothing={label_smoothing}"
-            )
+            raise ValueError(f"label_smoothing must be from 0 to below 1. Received: label_smoothing={label_smoothing}")
         self.label_smoothing = float(label_smoothing)
         self.from_logits = bool(from_logits)
 
@@ -52,9 +50,7 @@ class CrossEntropy(_SoftLoss):
         [0.399, 0.7803]
     """
 
-    def __init__(
-        self, *, label_smoothing: float = 0.0, from_logits: bool = False, name: str = "cross_entropy"
-    ) -> None:
+    def __init__(self, *, label_smoothing: float = 0.0, from_logits: bool = False, name: str = "cross_entropy") -> None:
         super().__init__(label_smoothing=label_smoothing, from_logits=from_logits, name=name)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -65,6 +61,9 @@ class CrossEntropy(_SoftLoss):
             y_pred: (batch, classes) probabilities or logits.
         """
         y_pred = ops.convert_to_tensor(y_pred)
+        if not self.label_smoothing and _are_indices(ops.convert_to_tensor(y_true), y_pred.shape[-1]):
+            labels = ops.reshape(y_true, (-1,))
+            return keras.losses.sparse_categorical_crossentropy(labels, y_pred, from_logits=self.from_logits)
         targets = self._targets(y_true, y_pred)
         return keras.losses.categorical_crossentropy(targets, y_pred, from_logits=self.from_logits)
 

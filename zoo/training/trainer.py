@@ -80,7 +80,7 @@ class Trainer:
         optimizer: A Keras optimizer, or its name, or a function that makes one for the model, as for parameter groups.
             Clipping sees the gradient of the whole batch.
         loss: A Keras loss that keeps the examples apart, such as SparseCategoricalCrossentropy, or its name.
-        evaluation_loss: What `evaluate` and validation report as the loss; None for `loss`. Without label smoothing, say.
+        evaluation_loss: What `evaluate` and validation report as the loss; None for `loss`.
         metrics: Keras metrics or their names; "accuracy" stands for the accuracy that belongs to the loss.
         devices: As `zoo.training.make_strategy` takes them; None for `strategy`.
         strategy: A `tf.distribute.Strategy`; None for the current one, by default a single device.
