@@ -128,7 +128,7 @@ def train(
         if chief:
             ours += [best, training.MetricsLog(folder), *callbacks]
         batches = _batches(run, settings)
-        fit_options = {
+        fit_options: dict[str, Any] = {
             "validation": run.pipeline("validation"), "save_steps": save_steps, "save_minutes": save_minutes,
             "bad_batches": folder / BAD_BATCHES,
         }  # fmt: skip

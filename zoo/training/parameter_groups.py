@@ -10,7 +10,7 @@ whole gradient, a schedule or a callback changes the one learning rate, averages
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -141,7 +141,8 @@ def with_groups(
     """
     if optimizer.built:
         raise ValueError(f"The optimizer {optimizer.name!r} has been used. Give a new one.")
-    return grouped_class(type(optimizer)).from_config(
+    kind: Hashable = type(optimizer)
+    return grouped_class(kind).from_config(
         {**optimizer.get_config(), "decay_factors": groups.decay, "rate_factors": groups.rate,
          "coupled_decay": coupled_decay}
     )  # fmt: skip
