@@ -42,7 +42,7 @@ class Settings:
         patience: Epochs without a lower validation loss after which training ends.
         target: Validation accuracy, 0 to 1, at which training ends; None for no target.
         max_minutes: Minutes after which training ends with the epoch; None for no limit.
-        augment: Augmentations, as `zoo.data.Augmentation.parse` takes them, e.g. "flip,shift=2"; "" for none.
+        augment: Augmentations, as `zoo.data.Augmentation.parse` takes them, e.g. "flip+trivialaugment"; "" for none.
         on_bad: What a broken file of a folder does: "raise", "skip" or "count".
     """
 
