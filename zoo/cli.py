@@ -296,7 +296,7 @@ def _add_train(commands: Any) -> None:
     add("--target", type=float, default=none, help="stop at this validation accuracy, 0 to 1 (default: none)")
     add("--max-minutes", type=float, default=none, help="stop after so many minutes (default: no limit)")
     add("--augment", default=none, metavar="LIST",
-        help='augmentation, such as "flip,shift=2" in pixels; "" for none (default: shift=1)')  # fmt: skip
+        help='augmentation, such as "crop+flip+trivialaugment"; "" for none (default: shift=1)')  # fmt: skip
     add("--image-size", type=_size, default=none, metavar="H[xW]",
         help="resize pictures to this many pixels (default: the data's size, where the model takes it)")  # fmt: skip
     add("--weights", default=none, metavar="TAG|PATH",
