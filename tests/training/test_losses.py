@@ -100,5 +100,7 @@ def test_illegal_arguments_are_refused():
         CrossEntropy(label_smoothing=1)
     with pytest.raises(ValueError, match="target_threshold must be from 0 to below 1, or None. Received"):
         BinaryCrossEntropy(target_threshold=1)
-    with pytest.raises(ValueError, match=r"Labels must be \(batch,\) whole numbers or \(batch, 4\) dist.*shape \(2, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"Labels must be \(batch,\) whole numbers or \(batch, 4\) dist.*shape \(2, 3\)"
+    ):
         distributions(np.zeros((2, 3)), 4)

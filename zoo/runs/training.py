@@ -178,7 +178,11 @@ def _model(settings: Settings, arguments: Mapping[str, Any]) -> keras.Model:
 
 def _batches(run: Run, settings: Settings) -> data.Pipeline:
     """The training pictures, augmented and mixed."""
-    options: dict[str, Any] = {"augmentation": data.Augmentation.parse(settings.augment)}
+    options: dict[str, Any] = {
+        "augmentation": data.Augmentation.parse(settings.augment),
+        "repeats": settings.repeats,
+        "balance": settings.balance,
+    }
     if settings.mixup or settings.cutmix:
         options["mix"] = data.Mix(
             mixup=settings.mixup,

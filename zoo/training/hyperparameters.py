@@ -90,6 +90,9 @@ class Hyperparameters:
         cutmix: The same for cutmix; 0 for none.
         mix_probability: Part of the batches that are mixed, 0 to 1.
         mix_switch: Where both are on: part of the mixed batches that get cutmix, 0 to 1.
+        repeats: Times that an example comes in a batch, each time augmented anew, at least 1; an epoch then has the
+            n-th part of the examples.
+        balance: 0: each example comes once an epoch; 1: all classes are seen equally often; what is between, in part.
         image_size: Height and width of the pictures in pixels. None: the data's own size where the model allows it,
             else the card's.
         train_size: Height and width in training alone, for a model that takes any size; None: `image_size`.
@@ -132,6 +135,8 @@ class Hyperparameters:
     cutmix: float = 0.0
     mix_probability: float = 1.0
     mix_switch: float = 0.5
+    repeats: int = 1
+    balance: float = 0.0
     image_size: tuple[int, int] | None = None
     train_size: tuple[int, int] | None = None
     patience: int | None = 20
@@ -176,7 +181,7 @@ class Hyperparameters:
                 )  # fmt: skip
 
     def _check_ranges(self) -> None:
-        for name in ("epochs", "batch_size", "patience", "accumulate", "rate_batch_size"):
+        for name in ("epochs", "batch_size", "patience", "accumulate", "rate_batch_size", "repeats"):
             if getattr(self, name) is not None:
                 _require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
         for name in ("plateau", "head_epochs", "weight_decay", "warmup_epochs", "mixup", "cutmix"):
@@ -184,7 +189,7 @@ class Hyperparameters:
         for name in ("learning_rate", "head_learning_rate", "layer_decay", "clip_norm"):
             if getattr(self, name) is not None:
                 _require(name, getattr(self, name), getattr(self, name) > 0, "above 0")
-        for name in ("mix_probability", "mix_switch", "warmup_start"):
+        for name in ("mix_probability", "mix_switch", "warmup_start", "balance"):
             _require(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "from 0 to 1")
         _require("average", self.average, 0 <= self.average < 1, "from 0 to below 1")
         _require("plateau_factor", self.plateau_factor, 0 < self.plateau_factor < 1, "above 0 and below 1")

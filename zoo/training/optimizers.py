@@ -1,7 +1,7 @@
 """Optimizers that recipes name and Keras lacks: LAMB and LARS as their papers have them, SGD as PyTorch has it.
 
-Keras's `Lamb` applies weight decay beside the update, not inside of what the trust ratio scales, so the published
-decays of 0.01 and 0.02 do nearly nothing with it; and it scales the steps of biases and norms too.
+Keras's `Lamb` applies weight decay beside the update, not inside of what the ratio of norms scales, so that a published
+decay means another one; and it scales the steps of biases and norms too.
 """
 
 from collections.abc import Sequence

@@ -8,9 +8,8 @@ has a factor for its decay and one for its rate. The optimizer stays the Keras o
 whole gradient, a schedule or a callback changes the one learning rate, averages and accumulation work as before.
 """
 
-import functools
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -141,11 +140,11 @@ def with_groups(
     """
     if optimizer.built:
         raise ValueError(f"The optimizer {optimizer.name!r} has been used. Give a new one.")
-    kind: Hashable = type(optimizer)
-    return grouped_class(kind).from_config(
-        {**optimizer.get_config(), "decay_factors": groups.decay, "rate_factors": groups.rate,
-         "coupled_decay": coupled_decay}
-    )  # fmt: skip
+    config = optimizer.get_config()
+    if isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+        config["learning_rate"] = optimizer._learning_rate  # itself: its class need not be one that Keras can find
+    factors = {"decay_factors": groups.decay, "rate_factors": groups.rate, "coupled_decay": coupled_decay}
+    return grouped_class(type(optimizer)).from_config({**config, **factors})
 
 
 class _Grouped:
@@ -205,8 +204,10 @@ class _Grouped:
         }
 
 
-@functools.cache
-def grouped_class(base: type[keras.Optimizer]) -> type[keras.Optimizer]:
+_classes: dict[type, type] = {}
+
+
+def grouped_class(base: type) -> type:
     """The class of an optimizer of class `base` with parameter groups; Keras can save and load it.
 
     Args:
@@ -215,9 +216,11 @@ def grouped_class(base: type[keras.Optimizer]) -> type[keras.Optimizer]:
     Returns:
         A class derived from it, `Grouped…`.
     """
-    # `plain_class` tells the trainer whose kernels of a single operation the updates are (zoo.training.kernels).
-    kind = type(f"Grouped{base.__name__}", (_Grouped, base), {"__doc__": base.__doc__, "plain_class": base})
-    return keras.saving.register_keras_serializable(package="zoo")(kind)
+    if base not in _classes:
+        # `plain_class` tells the trainer whose kernels of a single operation the updates are (zoo.training.kernels).
+        kind = type(f"Grouped{base.__name__}", (_Grouped, base), {"__doc__": base.__doc__, "plain_class": base})
+        _classes[base] = keras.saving.register_keras_serializable(package="zoo")(kind)
+    return _classes[base]
 
 
 # So that a saved model with one of these can be loaded.

@@ -595,13 +595,13 @@ _MODERN = (
             ),
         ),
         hyperparameters=_hyper(
-            _BARE, _AT_224, epochs=300, batch_size=2048, optimizer="lamb", learning_rate=5e-3, weight_decay=0.02,
+            _BARE, _AT_224, repeats=3,
+            epochs=300, batch_size=2048, optimizer="lamb", learning_rate=5e-3, weight_decay=0.02,
             decay_on="kernels", clip_norm=1.0, schedule="cosine", warmup_epochs=5, loss="binary_cross_entropy",
             target_threshold=0.2, mixup=0.1, cutmix=1.0, knobs={"drop_path": 0.05},
             augment="crop+flip+randaugment(n=2, m=7, mstd=0.5, p=0.5, space='timm')",
         ),
         published=Published(model="resnet50", dataset=_IMAGENET, top1=79.8, protocol="validation set, 224, crop 0.95"),
-        differences=("Pictures are not repeated within an epoch (repeated augmentation).",),
     ),
     Recipe(
         name="rsb_a1",
@@ -617,13 +617,13 @@ _MODERN = (
             ),
         ),
         hyperparameters=_hyper(
-            _BARE, _AT_224, epochs=600, batch_size=2048, optimizer="lamb", learning_rate=5e-3, weight_decay=0.01,
+            _BARE, _AT_224, repeats=3,
+            epochs=600, batch_size=2048, optimizer="lamb", learning_rate=5e-3, weight_decay=0.01,
             decay_on="kernels", clip_norm=1.0, schedule="cosine", warmup_epochs=5, loss="binary_cross_entropy",
             label_smoothing=0.1, target_threshold=0.2, mixup=0.2, cutmix=1.0, knobs={"drop_path": 0.05},
             augment="crop+flip+randaugment(n=2, m=7, mstd=0.5, p=0.5, space='timm')",
         ),
         published=Published(model="resnet50", dataset=_IMAGENET, top1=80.4, protocol="validation set, 224, crop 0.95"),
-        differences=("Pictures are not repeated within an epoch (repeated augmentation).",),
     ),
     Recipe(
         name="torchvision_v2",
@@ -636,7 +636,7 @@ _MODERN = (
             checked=("https://github.com/AlHusseinA/img_retrieval_with_kd/blob/main/src/utils/recipe_torch.py",),
         ),
         hyperparameters=_hyper(
-            _TORCH, _AT_224, train_size=(176, 176), epochs=600, batch_size=1024, learning_rate=0.5,
+            _TORCH, _AT_224, train_size=(176, 176), repeats=4, epochs=600, batch_size=1024, learning_rate=0.5,
             weight_decay=2e-5, decay_on="not_norms", schedule="cosine", schedule_options={"every": "epoch"},
             warmup_epochs=5, warmup_start=0.01, warmup_shift=True, label_smoothing=0.1, mixup=0.2, cutmix=1.0,
             average=0.99998, augment="crop+flip+trivialaugment+erase(0.1)",
@@ -646,7 +646,6 @@ _MODERN = (
         ),
         differences=(
             "The average takes every step, torchvision's every 32nd.",
-            "Pictures are not repeated within an epoch (repeated augmentation, 4 times).",
         ),
     ),
     Recipe(
