@@ -89,6 +89,42 @@ def fold_data(fold: int) -> zoo.data.Dataset:
     return replace(digits, splits={**splits, "test": digits.splits["test"]})
 
 
+class _Learner:
+    """The trainer of one row: its graphs are traced once, and each fold begins with new weights."""
+
+    key: tuple[Any, ...] = ()
+    trainer: Trainer
+    unused: list[np.ndarray]
+
+
+def new_trainer(model: str, shape: tuple[int, int, int], hyper: Hyperparameters, steps_per_epoch: int) -> Trainer:
+    """A trainer with new weights, whose optimizer has seen nothing."""
+
+    def make() -> keras.Model:
+        return zoo.create_model(model, classes=10, input_shape=shape, **hyper.knobs)
+
+    key = (model, shape, repr(replace(hyper, augment="")), steps_per_epoch)
+    if _Learner.key != key:
+        keras.utils.clear_session()
+        _Learner.trainer = Trainer(
+            make,
+            optimizer=lambda network: hyper.make_optimizer(network, steps_per_epoch),
+            loss=hyper.make_loss(),
+            evaluation_loss=CrossEntropy(),
+            metrics=[Accuracy()],
+            steps_per_call=STEPS_PER_CALL,
+        )
+        _Learner.key = key
+        _Learner.unused = [np.array(variable.numpy()) for variable in _Learner.trainer.optimizer.variables]
+        return _Learner.trainer
+    trainer = _Learner.trainer
+    for variable, new in zip(trainer.model.variables, make().variables, strict=True):
+        variable.assign(new)
+    for variable, value in zip(trainer.optimizer.variables, _Learner.unused, strict=True):
+        variable.assign(value)
+    return trainer
+
+
 def learn(model: str, hyper: Hyperparameters, fold: int) -> dict[str, float]:
     """Train one network on four folds; its accuracy on the fifth and on the test split, 0 to 1."""
     data, card = fold_data(fold), zoo.model_card(model)
@@ -99,17 +135,10 @@ def learn(model: str, hyper: Hyperparameters, fold: int) -> dict[str, float]:
         random["mix"] = zoo.data.Mix(
             mixup=hyper.mixup, cutmix=hyper.cutmix, probability=hyper.mix_probability, switch=hyper.mix_switch
         )
-    seed_everything(fold)
     train = data.pipeline("train", **form, training=True, seed=fold, **random)
     began = time.perf_counter()
-    trainer = Trainer(
-        lambda: zoo.create_model(model, classes=10, input_shape=(*size, 1), **hyper.knobs),
-        optimizer=lambda network: hyper.make_optimizer(network, len(train)),
-        loss=hyper.make_loss(),
-        evaluation_loss=CrossEntropy(),
-        metrics=[Accuracy()],
-        steps_per_call=STEPS_PER_CALL,
-    )
+    seed_everything(fold)
+    trainer = new_trainer(model, (*size, 1), hyper, len(train))
     trainer.fit(train, epochs=hyper.epochs)
     seconds = time.perf_counter() - began
     scores = {split: trainer.evaluate(data.pipeline(split, **form))["accuracy"] for split in ("validation", "test")}
@@ -133,7 +162,6 @@ class Results:
         key = json.dumps([model, hyper.epochs, dict(changes), fold], sort_keys=True)
         if key not in self._known:
             self._known[key] = learn(model, hyper, fold)
-            keras.utils.clear_session()
             if self._path is not None:
                 with self._path.open("a", encoding="utf-8") as file:
                     file.write(json.dumps([key, self._known[key]]) + "\n")

@@ -135,8 +135,15 @@ class Run:
         classes = self.config["data"]["classes"]
         pictures = [data.read_image(path, **self._input_form()) for path in paths]
         batches = tf.data.Dataset.from_tensor_slices((np.stack(pictures), np.zeros(len(pictures), np.int32)))
-        rows = make_trainer(self.model, "sgd").predict(batches.batch(self.config["training"]["batch_size"]))
+        rows = self._probabilities(batches.batch(self.config["training"]["batch_size"]))
         return [[(classes[index], float(row[index])) for index in np.argsort(-row)[:top]] for row in rows]
+
+    def _probabilities(self, batches: Any) -> np.ndarray:
+        """(examples, classes), which sum to 1: also where the network was trained to answer for each class apart."""
+        rows = make_trainer(self.model, "sgd").predict(batches)
+        if self.config["model"]["arguments"].get("classifier_activation", "softmax") == "softmax":
+            return rows
+        return rows / rows.sum(axis=-1, keepdims=True)
 
     def report(self, split: str = "test") -> Path:
         """Write `report.html` and `figures/` from the run folder; returns the page's path.
@@ -164,7 +171,7 @@ class Run:
                 split=split,
                 classes=tuple(self.config["data"]["classes"]),
                 labels=labels,
-                probabilities=make_trainer(self.model, "sgd").predict(batches),
+                probabilities=self._probabilities(batches),
                 image=image,
                 name=lambda index: self.dataset.example_name(split, index),
             ),
