@@ -18,7 +18,6 @@ import argparse
 import functools
 import json
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +48,7 @@ INGREDIENTS: dict[str, dict[str, Any]] = {
     "decay on kernels alone": {"decay_on": "kernels"},
     "cosine, warm-up of 2 epochs": {"schedule": "cosine", "warmup_epochs": 2},
 }
-COLUMNS = ("model", "training", "folds %", "±", "test %", "±", "wrong of 359", "seconds")
+COLUMNS = ("model", "training", "folds %", "±", "test %", "±", "wrong of 359")
 
 
 def has_ingredient(model: str, changes: Mapping[str, Any]) -> bool:
@@ -136,13 +135,11 @@ def learn(model: str, hyper: Hyperparameters, fold: int) -> dict[str, float]:
             mixup=hyper.mixup, cutmix=hyper.cutmix, probability=hyper.mix_probability, switch=hyper.mix_switch
         )
     train = data.pipeline("train", **form, training=True, seed=fold, **random)
-    began = time.perf_counter()
     seed_everything(fold)
     trainer = new_trainer(model, (*size, 1), hyper, len(train))
     trainer.fit(train, epochs=hyper.epochs)
-    seconds = time.perf_counter() - began
     scores = {split: trainer.evaluate(data.pipeline(split, **form))["accuracy"] for split in ("validation", "test")}
-    return {"fold": scores["validation"], "test": scores["test"], "seconds": seconds}
+    return {"fold": scores["validation"], "test": scores["test"]}
 
 
 class Results:
@@ -183,7 +180,7 @@ def row(model: str, training: str, scores: Sequence[Mapping[str, float]]) -> lis
         values = [100 * score[name] for score in scores]
         cells += [f"{np.mean(values):.2f}", f"{interval(values):.2f}"]
     wrong = np.mean([round(359 * (1 - score["test"])) for score in scores])
-    return [*cells, f"{wrong:.1f}", f"{mean_of(scores, 'seconds'):.0f}"]
+    return [*cells, f"{wrong:.1f}"]
 
 
 def main(arguments: Sequence[str] | None = None) -> list[list[str]]:

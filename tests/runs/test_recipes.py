@@ -12,7 +12,7 @@ from zoo import cli, runs, training
 
 # A small network that has what the recipe needs: any size for train_size, drop path where it is asked for.
 RECIPES = {name: "resnet20" if name != "lenet5" else "lenet5" for name in training.list_recipes()}
-FAST = ("resnet_cifar", "rsb_a3", "finetune_two_stage", "inception_v3")
+FAST = ("resnet_cifar",)
 
 
 def train_short(name, folder, **changes):
@@ -52,7 +52,9 @@ def test_the_ingredients_of_a_modern_recipe_arrive(tmp_path):
     assert run.config["training"]["train_size"] == [8, 8]
     assert run.model.input_shape == (None, 12, 12, 1)
     again = runs.open_run(run.folder)
-    assert again.evaluate("test") == pytest.approx(run.result()["evaluation"], rel=1e-5)
+    scores, expected = again.evaluate("test"), run.result()["evaluation"]
+    assert scores["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    assert scores["accuracy"] == expected["accuracy"]
     probabilities = [p for _, p in again.predict([digit(tmp_path)], top=10)[0]]
     assert sum(probabilities) == pytest.approx(1, abs=1e-5)
 
@@ -67,6 +69,7 @@ class StopHereError(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_the_head_is_trained_first_and_an_interrupted_run_ends_alike(tmp_path):
     base = runs.train(runs.Settings(model="resnet20", epochs=2, batch_size=128), tmp_path / "base")
     settings = runs.Settings.from_recipe(
@@ -168,6 +171,22 @@ def test_the_paper_recipe_on_a_folder_by_the_command_line(folder_of_digits, tmp_
     assert config["training"]["coupled_decay"] is True
     assert config["model"]["arguments"]["drop_path"] == 0.1
     assert config["data"]["image_size"] == [16, 16]
+
+
+def test_the_paper_recipe_on_cifar10(tmp_path, monkeypatch):
+    """TensorFlow Datasets' stand-in for CIFAR-10: its shapes and classes, random pixels."""
+    tfds = pytest.importorskip("tensorflow_datasets", reason="the extra 'data' is not installed")
+    load = zoo.data.load
+    monkeypatch.setattr(zoo.data, "load", lambda name, **options: load(
+        name, **options, data_dir=tmp_path / "tfds", download=True))  # fmt: skip
+    command = ["train", "resnet20", "--data", "tfds:cifar10", "--recipe", "resnet_cifar", "--out",
+               str(tmp_path / "run"), "--epochs", "1", "--batch-size", "32"]  # fmt: skip
+    with tfds.testing.mock_data(num_examples=60):
+        assert cli.main(command) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["model"]["arguments"] == {"classes": 10, "input_shape": [32, 32, 3]}
+    assert config["training"]["augment"] == "shift=4,flip"
+    assert config["training"]["weight_decay"] == 1e-4
 
 
 def test_a_recipe_in_a_file_by_the_command_line(tmp_path, capsys):

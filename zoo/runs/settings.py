@@ -78,6 +78,7 @@ class Settings(Hyperparameters):
             >>> settings.schedule_options["milestones"], settings.recipe["changed"]
             ([45.5, 68.0], {'epochs': 91})
         """
+        zoo.model_card(model)
         found = training.resolve_recipe(recipe, model)
         own = {item.name for item in fields(cls)} - set(NAMES)
         others = {name: value for name, value in changes.items() if name in own}

@@ -204,10 +204,10 @@ class _Grouped:
         }
 
 
-_classes: dict[type, type] = {}
+_classes: dict[type, Any] = {}
 
 
-def grouped_class(base: type) -> type:
+def grouped_class(base: type) -> Any:
     """The class of an optimizer of class `base` with parameter groups; Keras can save and load it.
 
     Args:
