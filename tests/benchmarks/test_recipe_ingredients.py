@@ -82,19 +82,8 @@ def test_a_second_fold_begins_anew(benchmark):
 
 @pytest.mark.slow
 def test_a_short_run(benchmark, tmp_path, capsys):
-    rows = benchmark.main(
-        [
-            "--models",
-            "simple_cnn",
-            "--epochs",
-            "3",
-            "--only",
-            "label smoothing 0.1",
-            "flip",
-            "--out",
-            str(tmp_path / "t.md"),
-        ]  # fmt: skip
-    )
+    options = ["--models", "simple_cnn", "--epochs", "3", "--out", str(tmp_path / "t.md")]
+    rows = benchmark.main([*options, "--only", "label smoothing 0.1", "flip"])
     assert [row[1] for row in rows[:3]] == ["plain", "+ label smoothing 0.1", "+ flip"]
     better = [row[1][2:] for row in rows[1:3] if float(row[2]) > float(rows[0][2])]
     assert [row[1] for row in rows[3:]] == ([f"chosen: {', '.join(better)}", "chosen, long"] if better else [])
