@@ -14,10 +14,11 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from zoo.data.augmentation import Augmentation
+from zoo.data.augmentation import Augmentation, Mix, RandomResizedCrop
+from zoo.data.augmentation.steps import crop_draws
 from zoo.data.errors import DataError, printable
 from zoo.data.pictures import check_form, fit, quiet_pillow
-from zoo.data.pipeline import Examples, Pipeline, index_batches
+from zoo.data.pipeline import Examples, Pipeline, visit_batches
 
 OnBad = Literal["raise", "skip", "count"]
 
@@ -39,8 +40,8 @@ class Split(Protocol):
 
     def __len__(self) -> int: ...
 
-    def examples(self, size: tuple[int, int], channels: int) -> Examples:
-        """The examples brought to a size and a number of channels."""
+    def examples(self, size: tuple[int, int], channels: int, crop: RandomResizedCrop | None) -> Examples:
+        """The examples, cropped and brought to a size and a number of channels."""
         ...
 
 
@@ -61,11 +62,11 @@ class Source:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def examples(self, size: tuple[int, int], channels: int) -> Examples:
-        """The examples brought to a size and a number of channels, in memory where they fit."""
-        if len(self) * size[0] * size[1] * channels <= CACHE_BYTES:
+    def examples(self, size: tuple[int, int], channels: int, crop: RandomResizedCrop | None) -> Examples:
+        """The examples brought to a size and a number of channels, in memory where they fit and are not cropped."""
+        if crop is None and len(self) * size[0] * size[1] * channels <= CACHE_BYTES:
             return _Held(self, size, channels)
-        return _Decoded(self, size, channels)
+        return _Decoded(self, size, channels, crop)
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,10 @@ class Dataset:
         value_range: tuple[float, float] = (0.0, 1.0),
         training: bool = False,
         seed: int = 0,
-        augmentation: Augmentation | None = None,
+        augmentation: Augmentation | str | None = None,
+        mix: Mix | None = None,
+        balance: float = 0.0,
+        repeats: int = 1,
     ) -> Pipeline:
         """Batches of a split.
 
@@ -150,7 +154,14 @@ class Dataset:
             value_range: What black and white become.
             training: Whether each epoch has its own order. Without, each example comes once, in the stored order.
             seed: What order and augmentation depend on, with the epoch; 0 to 2**32 - 1.
-            augmentation: What happens to pictures in training.
+            augmentation: What happens to pictures in training: an Augmentation, or its text, such as
+                "crop+flip+randaugment(n=2, m=9)".
+            mix: Mixup and cutmix; labels are then (batch, classes) float32 that sum to one.
+            balance: 0: each example comes once an epoch. 1: all classes are seen equally often, examples of rare
+                ones several times an epoch and some of frequent ones never. Between: a class of n examples is seen
+                in the share of n ** (1 - balance).
+            repeats: Times that an example comes in a batch, each time changed in another way (repeated augmentation,
+                Hoffer et al. 2019, arXiv 1901.09335); an epoch then has the n-th part of the examples.
 
         Returns:
             The pipeline.
@@ -159,15 +170,25 @@ class Dataset:
             DataError: An argument is illegal, or the pictures have no common size and `image_size` is not given.
         """
         source = self._split(split)
+        if isinstance(augmentation, str):
+            augmentation = Augmentation.parse(augmentation)
         if batch_size < 1:
             raise DataError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
         if not 0 <= seed < 1 << 32:
             raise DataError(f"seed must be from 0 to 2**32 - 1. Received: seed={seed}")
-        if augmentation is not None and not training:
-            raise DataError(
-                "Augmentation is for training; set training=True or leave it out. "
-                f"Received: training=False, augmentation={augmentation}"
-            )
+        only_training = {"augmentation": augmentation, "mix": mix, "balance": balance or None}
+        for name, value in {**only_training, "repeats": repeats if repeats != 1 else None}.items():
+            if value is not None and not training:
+                raise DataError(
+                    f"{name.capitalize()} is for training; set training=True or leave it out. "
+                    f"Received: training=False, {name}={value}"
+                )
+        if not 0 <= balance <= 1:
+            raise DataError(f"balance must be from 0 to 1. Received: balance={balance}")
+        if repeats < 1:
+            raise DataError(f"repeats must be at least 1. Received: repeats={repeats}")
+        if balance and repeats > 1:
+            raise DataError(f"balance and repeats exclude each other. Received: balance={balance}, repeats={repeats}")
         channels = self.image_shape[-1] if channels is None else channels
         check_form(image_size, channels, value_range)
         height, width = image_size or self.image_shape[:2]
@@ -178,14 +199,28 @@ class Dataset:
                 "A shift must be smaller than the picture, or nothing of it is left. "
                 f"Received: shift={augmentation.shift}, pictures of {height}x{width}"
             )
+        augmentation = augmentation or Augmentation()
+        examples = source.examples((height, width), channels, augmentation.crop)
+        weights = None
+        if (balance or repeats > 1) and (examples.shuffles_itself or not isinstance(source, Source)):
+            raise DataError(
+                f"{printable(self.name)} is read in sequence, so balance and repeats do not work. "
+                f"Received: balance={balance}, repeats={repeats}"
+            )
+        if balance and isinstance(source, Source):
+            weights = (np.bincount(source.labels).astype(np.float64) ** -balance)[source.labels]
         return Pipeline(
-            source.examples((height, width), channels),
+            examples,
             (height, width, channels),
             batch_size=batch_size,
             value_range=value_range,
             training=training,
             seed=seed,
-            augmentation=augmentation or Augmentation(),
+            augmentation=augmentation,
+            mix=mix,
+            num_classes=len(self.classes),
+            weights=weights,
+            repeats=repeats,
         )
 
 
@@ -264,10 +299,19 @@ class _Held:
     def __len__(self) -> int:
         return len(self._labels)
 
-    def batches(self, order: tf.Tensor, batch_size: int, start: tf.Tensor, seed: tf.Tensor | None) -> tf.data.Dataset:
-        return index_batches(order, batch_size, start).map(
-            lambda index: (index, tf.gather(self._pictures, index), tf.gather(self._labels, index))
-        )
+    def batches(
+        self,
+        order: tf.Tensor,
+        batch_size: int,
+        start: tf.Tensor,
+        seed: tf.Tensor | None,
+        chance: tf.Tensor | None,
+    ) -> tf.data.Dataset:
+        def fetch(visit: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            index = visit % len(self)
+            return visit, tf.gather(self._pictures, index), tf.gather(self._labels, index)
+
+        return visit_batches(order, batch_size, start).map(fetch)
 
 
 class _Decoded:
@@ -275,23 +319,34 @@ class _Decoded:
 
     shuffles_itself = False
 
-    def __init__(self, source: Source, size: tuple[int, int], channels: int) -> None:
-        self._source, self._size, self._channels = source, size, channels
+    def __init__(self, source: Source, size: tuple[int, int], channels: int, crop: RandomResizedCrop | None) -> None:
+        self._source, self._size, self._channels, self._crop = source, size, channels, crop
         self._pool = ThreadPoolExecutor()
 
     def __len__(self) -> int:
         return len(self._source)
 
-    def _read(self, indices: np.ndarray) -> np.ndarray:
-        def one(index: int) -> np.ndarray:
-            return fit(self._source.picture(index), self._size, self._channels)
+    def _read(self, visits: np.ndarray, chance: np.ndarray) -> np.ndarray:
+        def one(visit: int) -> np.ndarray:
+            image = self._source.picture(visit % len(self))
+            box = self._crop.box(crop_draws(chance, visit), image.height, image.width) if self._crop else None
+            return fit(image, self._size, self._channels, box)
 
-        return np.stack(list(self._pool.map(one, indices)))
+        return np.stack(list(self._pool.map(one, visits.tolist())))
 
-    def batches(self, order: tf.Tensor, batch_size: int, start: tf.Tensor, seed: tf.Tensor | None) -> tf.data.Dataset:
+    def batches(
+        self,
+        order: tf.Tensor,
+        batch_size: int,
+        start: tf.Tensor,
+        seed: tf.Tensor | None,
+        chance: tf.Tensor | None,
+    ) -> tf.data.Dataset:
         labels = tf.constant(self._source.labels)
-        return index_batches(order, batch_size, start).map(
-            lambda index: (index, tf.numpy_function(self._read, [index], tf.uint8), tf.gather(labels, index)),
-            num_parallel_calls=2,
-            deterministic=True,
-        )
+        key = tf.constant(0, tf.int64) if chance is None else chance
+
+        def fetch(visit: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            pictures = tf.numpy_function(self._read, [visit, key], tf.uint8)
+            return visit, pictures, tf.gather(labels, visit % len(self))
+
+        return visit_batches(order, batch_size, start).map(fetch, num_parallel_calls=2, deterministic=True)

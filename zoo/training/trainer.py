@@ -92,8 +92,10 @@ class Trainer:
     Args:
         model: A built Keras model, or a function that makes one. For several devices the function is called in the
             strategy's scope; a model must have been made there.
-        optimizer: A Keras optimizer, or its name. Clipping sees the gradient of the whole batch.
+        optimizer: A Keras optimizer, or its name, or a function that makes one for the model, as for parameter groups.
+            Clipping sees the gradient of the whole batch.
         loss: A Keras loss that keeps the examples apart, such as SparseCategoricalCrossentropy, or its name.
+        evaluation_loss: What `evaluate` and validation report as the loss; None for `loss`.
         metrics: Keras metrics or their names; "accuracy" stands for the accuracy that belongs to the loss.
         devices: As `zoo.training.make_strategy` takes them; None for `strategy`.
         strategy: A `tf.distribute.Strategy`; None for the current one, by default a single device.
@@ -132,8 +134,9 @@ class Trainer:
         self,
         model: keras.Model | Callable[[], keras.Model],
         *,
-        optimizer: keras.Optimizer | str,
+        optimizer: keras.Optimizer | str | Callable[[keras.Model], keras.Optimizer],
         loss: keras.losses.Loss | str,
+        evaluation_loss: keras.losses.Loss | str | None = None,
         metrics: Sequence[keras.Metric | str] = ("accuracy",),
         devices: Devices | None = None,
         strategy: tf.distribute.Strategy | None = None,
@@ -157,6 +160,7 @@ class Trainer:
         self.steps_per_call = steps_per_call
         self.on_nonfinite = on_nonfinite
         self._loss = _loss(loss)
+        self._evaluation_loss = self._loss if evaluation_loss is None else _loss(evaluation_loss)
         self._class_weight = _class_weight_table(class_weight)
         self.strategy = strategy or (tf.distribute.get_strategy() if devices is None else make_strategy(devices))
         self.is_chief = is_chief(self.strategy)
@@ -170,6 +174,8 @@ class Trainer:
             self._metrics = [_metric(_remade(metric, self.strategy), self._loss) for metric in metrics]
             self._mean_loss = keras.metrics.Mean(name="loss")
             # Callbacks find optimizer and loss where `model.fit` has them; loss scaling is set up here too.
+            if not isinstance(optimizer, keras.Optimizer | str):
+                optimizer = optimizer(self.model)
             self.model.compile(optimizer=_remade(optimizer, self.strategy), loss=self._loss, jit_compile=False)
             self.optimizer = self.model.optimizer
             self.optimizer.build(self.model.trainable_variables)
@@ -532,7 +538,7 @@ class Trainer:
         """
 
         def loss_of(outputs: Any, additions: list[tf.Tensor]) -> tuple[tf.Tensor, Any]:
-            losses = self._losses(labels, outputs)
+            losses = self._losses(self._loss, labels, outputs)
             penalty, added = self._weight_penalty(), _total(additions) * share
             loss = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), total)
             loss += penalty / self._num_replicas + added
@@ -546,7 +552,7 @@ class Trainer:
         inputs, labels, weights = _unpack(batch)
         weights = self._weights(inputs, weights)
         outputs, additions = self._call(inputs, training=False)
-        losses = self._losses(labels, outputs)
+        losses = self._losses(self._evaluation_loss, labels, outputs)
         (examples,) = self._sum([tf.cast(count, tf.float32)])
         (added,) = self._sum([_total(additions) * self._share.present * (tf.cast(count, tf.float32) / examples)])
         losses += self._weight_penalty() + added
@@ -580,9 +586,9 @@ class Trainer:
         labels = tf.cast(labels, tf.int32)
         return tf.where(labels < len(self._class_weight), tf.gather(table, labels % len(self._class_weight)), 1.0)
 
-    def _losses(self, labels: Any, outputs: Any) -> tf.Tensor:
+    def _losses(self, loss: keras.losses.Loss, labels: Any, outputs: Any) -> tf.Tensor:
         """The loss of each example, in float32 whatever the model computes in."""
-        losses = tf.cast(self._loss.call(labels, tf.cast(outputs, tf.float32)), tf.float32)
+        losses = tf.cast(loss.call(labels, tf.cast(outputs, tf.float32)), tf.float32)
         return tf.reduce_mean(tf.reshape(losses, (tf.shape(losses)[0], -1)), axis=1)
 
     def _weight_penalty(self) -> tf.Tensor:
