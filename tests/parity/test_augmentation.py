@@ -27,7 +27,7 @@ INDEX = {"shear_x": 1, "shear_y": 3, "translate_x": 2, "translate_y": 5}
 ENHANCING = ("brightness", "color", "contrast", "sharpness")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def torchvision(peer):
     peer.torchvision()
     return importlib.import_module("torchvision.transforms")
@@ -62,7 +62,7 @@ def test_pairs_are_torchvisions(torchvision, policy):
     assert theirs == AUTOAUGMENT_POLICIES[policy]
 
 
-def test_magnitudes_are_timms():
+def test_magnitudes_are_timms(torchvision):
     auto_augment = pytest.importorskip("timm.data.auto_augment")
     names = {
         "AutoContrast": "auto_contrast", "Equalize": "equalize", "Invert": "invert", "Rotate": "rotate",
