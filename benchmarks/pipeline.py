@@ -136,7 +136,7 @@ def loaders(root: Path, paths: list[Path], peers: list[str]) -> dict[str, Way]:
         import_torchvision()
         from timm.data import create_transform
 
-        for policy in (None, "rand-m9-mstd0.5-inc1"):
+        for policy in (None, "rand-m7-mstd0.5-inc1"):
             transform = create_transform(SIZE, is_training=True, auto_augment=policy, color_jitter=None)
             ways[f"torch DataLoader, timm, crop+flip{'+' + policy if policy else ''}"] = torch_loader(root, transform)
     return ways
@@ -199,7 +199,7 @@ def measure(title: str, ways: dict[str, Way], rounds: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", choices=["torchvision", "timm"], action="append", default=[],
-                        help="whose loader and transforms are measured too; may be repeated (default: none)")  # fmt: skip
+                        help="whose loader is measured too; may be repeated (default: none)")  # fmt: skip
     parser.add_argument("--count", type=int, default=256, help="pictures of a round (default: 256)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the best counts (default: 5)")
     parser.add_argument("--core", type=int, help="which core (default: the last of those allowed)")

@@ -41,7 +41,9 @@ def solarize(picture: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
     """Invert all values from the threshold on, 0 to 256."""
     least = tf.math.ceil(threshold)
     bright = picture >= tf.cast(tf.minimum(least, 255), tf.uint8)
-    return tf.bitwise.bitwise_xor(picture, tf.cast(bright, tf.uint8) * tf.where(least > 255, tf.constant(0, tf.uint8), 255))
+    return tf.bitwise.bitwise_xor(
+        picture, tf.cast(bright, tf.uint8) * tf.where(least > 255, tf.constant(0, tf.uint8), 255)
+    )
 
 
 def solarize_add(picture: tf.Tensor, addition: tf.Tensor) -> tf.Tensor:
@@ -237,7 +239,9 @@ def _places(picture: tf.Tensor) -> tf.Tensor:
     """Where each value lies in a table of 256 for each channel, (height, width * channels) int32."""
     height, width, channels = picture.shape
     # One long row after the other: adding along an axis of three takes several times as long.
-    return tf.cast(tf.reshape(picture, (height, -1)), tf.int32) + np.tile(256 * np.arange(channels, dtype=np.int32), width)
+    return tf.cast(tf.reshape(picture, (height, -1)), tf.int32) + np.tile(
+        256 * np.arange(channels, dtype=np.int32), width
+    )
 
 
 def _with_inner(picture: tf.Tensor, inner: tf.Tensor) -> tf.Tensor:

@@ -221,7 +221,8 @@ def table(rows: tuple[Row, ...], levels: np.ndarray, height: int, width: int) ->
         for j, level in enumerate(levels):
             for k, sign in enumerate((1, -1 if row.signed else 1)):
                 gained = row.gain * {"": 1, "width": width, "height": height}[row.per] * level
-                gained = {"": float, "round": np.rint, "truncate": np.trunc}[row.whole](gained)
+                if row.whole:
+                    gained = np.rint(gained) if row.whole == "round" else np.trunc(gained)
                 number = row.base + sign * gained
                 if row.op in ops.GEOMETRIC:
                     result[i, j, k] = ops.coefficients(row.op, number, height, width)
