@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     adders = (
         _add_list, _add_info, _add_recipes, _add_train, _add_launch, _add_evaluate, _add_predict, _add_report,
-        _add_weights,
+        _add_weights, _add_check_data,
     )  # fmt: skip
     for add in adders:
         add(commands)
@@ -427,6 +427,38 @@ def _report(arguments: argparse.Namespace) -> None:
     from zoo import runs
 
     print(runs.open_run(arguments.folder).report())
+
+
+def _add_check_data(commands: Any) -> None:
+    parser = commands.add_parser("check-data", help="look a data set through: counts, duplicates, leaks, bad files")
+    parser.add_argument("data", metavar="DATA", help="digits, tfds:NAME or folder:PATH")
+    parser.add_argument("--split-seed", type=int, default=0, help="seed of the split of the data (default: 0)")
+    parser.add_argument("--on-bad", choices=("raise", "skip", "count"), default="count",
+        help="what a broken file of a folder does (default: count)")  # fmt: skip
+    parser.add_argument("--group-by", metavar="REGEX",
+        help='what names correlated files of a folder, such as "(person[0-9]+)" (default: none are)')  # fmt: skip
+    parser.set_defaults(run=_check_data)
+
+
+def _check_data(arguments: argparse.Namespace) -> None:
+    from zoo import data
+
+    groups = arguments.group_by
+    options = {"group_by": groups} if arguments.data.startswith("folder:") else {}
+    dataset = data.load(arguments.data, split_seed=arguments.split_seed, on_bad=arguments.on_bad, **options)
+    report = data.check(dataset, group_by=groups)
+    rows = [(label, *map(str, numbers)) for label, numbers in report.num_examples.items()]
+    _print(_table(("class", *dataset.splits), rows, right=(1, 2, 3), title=dataset.source))
+    (low_height, high_height), (low_width, high_width) = report.sizes
+    print(f"height {low_height} to {high_height}, width {low_width} to {high_width} pixels; "
+          f"fingerprint {dataset.fingerprint[:16]}")  # fmt: skip
+    for note in report.notes:
+        print(f"note: {note}")
+    for problem in report.problems:
+        print(f"problem: {problem}")
+    if report.problems:
+        raise data.DataError(f"{arguments.data}: problems found: {len(report.problems)}; see above")
+    print("no problem found")
 
 
 def _add_weights(commands: Any) -> None:

@@ -14,17 +14,21 @@ from zoo.data.augmentation import (
     Shift,
     TrivialAugment,
 )
+from zoo.data.check import DataReport, check
 from zoo.data.dataset import Dataset, OnBad, load
 from zoo.data.errors import DataError
 from zoo.data.pictures import read_image
 from zoo.data.pipeline import Pipeline
+from zoo.data.statistics import ChannelStatistics, channel_statistics
 
 __all__ = [
     "Augmentation",
     "AutoAugment",
+    "ChannelStatistics",
     "ColorJitter",
     "Cutout",
     "DataError",
+    "DataReport",
     "Dataset",
     "Flip",
     "Lighting",
@@ -36,6 +40,8 @@ __all__ = [
     "RandomResizedCrop",
     "Shift",
     "TrivialAugment",
+    "channel_statistics",
+    "check",
     "load",
     "read_image",
 ]

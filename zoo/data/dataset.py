@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -19,6 +19,7 @@ from zoo.data.augmentation.steps import crop_draws
 from zoo.data.errors import DataError, printable
 from zoo.data.pictures import check_form, fit, quiet_pillow
 from zoo.data.pipeline import Examples, Pipeline, visit_batches
+from zoo.data.splits import folds, group_names
 
 OnBad = Literal["raise", "skip", "count"]
 
@@ -61,6 +62,23 @@ class Source:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def joined(self, other: "Source") -> "Source":
+        """The examples of both, those of the other one last."""
+        count = len(self)
+        return Source(
+            np.concatenate([self.labels, other.labels]),
+            [*self.names, *other.names],
+            lambda index: self.picture(index) if index < count else other.picture(index - count),
+        )
+
+    def chosen(self, indices: np.ndarray) -> "Source":
+        """Some of the examples, in this order."""
+        return Source(
+            self.labels[indices],
+            [self.names[index] for index in indices],
+            lambda index: self.picture(int(indices[index])),
+        )
 
     def examples(self, size: tuple[int, int], channels: int, crop: RandomResizedCrop | None) -> Examples:
         """The examples brought to a size and a number of channels, in memory where they fit and are not cropped."""
@@ -123,6 +141,45 @@ class Dataset:
     def example_name(self, split: str, index: int) -> str:
         """What an example is called, e.g. `digits/17` or a file's path below the folder."""
         return self._split(split).names[index]
+
+    def fold(self, number: int, *, of: int, seed: int = 0, group_by: str | None = None) -> "Dataset":
+        """The same data with training and validation examples divided anew, for cross-validation.
+
+        The folds together use each example of the training and validation splits once for validation. The test split
+        stays as it is, and so stays unseen while folds choose.
+
+        Args:
+            number: Which fold is the validation split, 0 to `of - 1`.
+            of: Number of folds, at least 2.
+            seed: Another seed gives other folds.
+            group_by: Regular expression, searched in each example's name; examples of which its first group matches
+                the same come into the same fold. None where all are independent.
+
+        Returns:
+            The data set; its fingerprint is the same.
+
+        Raises:
+            DataError: There is no such fold, there are too few examples, or the data is read in sequence.
+
+        Example:
+            >>> import zoo
+            >>> zoo.data.load("digits").fold(0, of=5).num_examples
+            {'train': 1150, 'validation': 288, 'test': 359}
+        """
+        train, validation = self._split("train"), self._split("validation")
+        if not isinstance(train, Source) or not isinstance(validation, Source):
+            raise DataError(f"{printable(self.name)} is read in sequence and has no folds.")
+        count = len(train) + len(validation)
+        if not 2 <= of <= count or not 0 <= number < of:
+            raise DataError(f"There are 2 to {count} folds, counted from 0. Received: number={number}, of={of}")
+        both = train.joined(validation)
+        groups = None if group_by is None else group_names(both.names, group_by)
+        parts = folds(both.labels, both.names, of, seed=seed, groups=groups)
+        if not all(len(part) for part in parts):
+            raise DataError(f"There are fewer groups than folds. Received: of={of}, group_by={group_by!r}")
+        rest = np.sort(np.concatenate([part for index, part in enumerate(parts) if index != number]))
+        splits = {**self.splits, "train": both.chosen(rest), "validation": both.chosen(parts[number])}
+        return replace(self, splits=splits)
 
     def _split(self, split: str) -> Split:
         if split not in self.splits:
@@ -229,6 +286,7 @@ def load(
     *,
     split_seed: int = 0,
     on_bad: OnBad = "raise",
+    group_by: str | None = None,
     data_dir: str | os.PathLike | None = None,
     download: bool = False,
 ) -> Dataset:
@@ -240,6 +298,9 @@ def load(
         split_seed: Seed of the split where the source has none of its own.
         on_bad: What a broken file of a folder does: "raise" names the first; "skip" leaves it out, up to 10 files or
             1 % of all, whichever is more; "count" leaves out all of them. `Dataset.bad_files` lists them.
+        group_by: Regular expression, searched in the name of each file of a folder; files of which its first group
+            matches the same, such as "(person[0-9]+)", are correlated and come into the same split. None where all
+            are independent.
         data_dir: Where TensorFlow Datasets keeps its data; None for its own default.
         download: Whether TensorFlow Datasets may download what is missing.
 
@@ -257,6 +318,8 @@ def load(
     if on_bad not in ("raise", "skip", "count"):
         raise DataError(f"on_bad must be 'raise', 'skip' or 'count'. Received: on_bad={on_bad!r}")
     kind, _, rest = name.partition(":")
+    if group_by is not None and kind != "folder":
+        raise DataError(f"group_by is for folders, whose files have names. Received: {name!r}, group_by={group_by!r}")
     if name == "digits":
         from zoo.data import digits
 
@@ -264,7 +327,7 @@ def load(
     if kind == "folder" and rest:
         from zoo.data import folder
 
-        return folder.load(name, Path(rest), split_seed, on_bad)
+        return folder.load(name, Path(rest), split_seed, on_bad, group_by)
     if kind == "tfds" and rest:
         from zoo.data import tfds
 

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
 import tensorflow as tf
 
 Interpolation = Literal["nearest", "bilinear"]
@@ -23,11 +24,6 @@ _ONE = 1 << 16
 
 # Luma after ITU-R 601 as Pillow computes it, in 65536ths.
 _LUMA = (19595.0, 38470.0, 7471.0)
-
-
-def identity(picture: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
-    """The picture as it is."""
-    return picture
 
 
 def invert(picture: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
@@ -43,23 +39,26 @@ def posterize(picture: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
 
 def solarize(picture: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
     """Invert all values from the threshold on, 0 to 256."""
-    return tf.where(_below(picture, threshold), picture, 255 - picture)
+    least = tf.math.ceil(threshold)
+    bright = picture >= tf.cast(tf.minimum(least, 255), tf.uint8)
+    return tf.bitwise.bitwise_xor(
+        picture, tf.cast(bright, tf.uint8) * tf.where(least > 255, tf.constant(0, tf.uint8), 255)
+    )
 
 
 def solarize_add(picture: tf.Tensor, addition: tf.Tensor) -> tf.Tensor:
-    """Add 0 to 255 to all values below 128."""
-    brighter = tf.cast(tf.minimum(tf.cast(picture, tf.int32) + tf.cast(addition, tf.int32), 255), tf.uint8)
-    return tf.where(picture < 128, brighter, picture)
+    """Add 0 to 128 to all values below 128."""
+    return picture + tf.cast(picture < 128, tf.uint8) * tf.cast(addition, tf.uint8)
 
 
 def auto_contrast(picture: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
     """Stretch each channel so that its darkest value becomes 0 and its brightest 255."""
-    rows = tf.reshape(picture, (picture.shape[0], -1))
+    rows = tf.cast(tf.reshape(picture, (picture.shape[0], -1)), tf.float32)
     low = tf.reduce_min(tf.reshape(tf.reduce_min(rows, 0), (-1, picture.shape[2])), 0)
     high = tf.reduce_max(tf.reshape(tf.reduce_max(rows, 0), (-1, picture.shape[2])), 0)
     low, high = tf.cast(low, tf.float64)[:, None], tf.cast(high, tf.float64)[:, None]
     factor = 255 / tf.maximum(high - low, 1)
-    values = tf.range(256, dtype=tf.float64)
+    values = np.arange(256, dtype=np.float64)
     stretched = tf.clip_by_value(values * factor - low * factor, 0, 255)
     return _look_up(picture, tf.where(high > low, stretched, values))
 
@@ -67,9 +66,10 @@ def auto_contrast(picture: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
 def equalize(picture: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
     """Spread each channel's histogram evenly."""
     channels = picture.shape[2]
-    places = tf.reshape(tf.cast(picture, tf.int32) + 256 * tf.range(channels), (-1,))
-    histogram = tf.reshape(tf.math.bincount(places, minlength=256 * channels, maxlength=256 * channels), (channels, -1))
-    values = tf.range(256)
+    counts = tf.raw_ops.DenseBincount(
+        input=tf.reshape(_places(picture), (-1,)), size=256 * channels, weights=tf.constant([], tf.int32)
+    )
+    histogram, values = tf.reshape(counts, (channels, 256)), np.arange(256, dtype=np.int32)
     last = tf.reduce_max(tf.where(histogram > 0, values, 0), 1, keepdims=True)
     num_last = tf.gather(histogram, last, batch_dims=1)
     step = (tf.reduce_sum(histogram, 1, keepdims=True) - num_last) // 255
@@ -108,39 +108,6 @@ def sharpness(picture: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     return _with_inner(picture, _blend(smooth, inner, factor))
 
 
-def shear_x(picture: tf.Tensor, factor: tf.Tensor, interpolation: Interpolation = "nearest") -> tf.Tensor:
-    """Move each row left by its number from the top times a factor; what is free becomes black."""
-    return affine(picture, (1, factor, 0, 0, 1, 0), interpolation)
-
-
-def shear_y(picture: tf.Tensor, factor: tf.Tensor, interpolation: Interpolation = "nearest") -> tf.Tensor:
-    """Move each column up by its number from the left times a factor; what is free becomes black."""
-    return affine(picture, (1, 0, 0, factor, 1, 0), interpolation)
-
-
-def translate_x(picture: tf.Tensor, pixels: tf.Tensor, interpolation: Interpolation = "nearest") -> tf.Tensor:
-    """Move the picture left by a number of pixels; what is free becomes black."""
-    return affine(picture, (1, 0, pixels, 0, 1, 0), interpolation)
-
-
-def translate_y(picture: tf.Tensor, pixels: tf.Tensor, interpolation: Interpolation = "nearest") -> tf.Tensor:
-    """Move the picture up by a number of pixels; what is free becomes black."""
-    return affine(picture, (1, 0, 0, 0, 1, pixels), interpolation)
-
-
-def rotate(picture: tf.Tensor, degrees: tf.Tensor, interpolation: Interpolation = "nearest") -> tf.Tensor:
-    """Turn the picture about its middle, counter-clockwise; what is free becomes black."""
-    angle = -tf.cast(degrees, tf.float64) * (math.pi / 180)
-    # Pillow cuts sine and cosine off after 15 digits, so that a right angle is one.
-    cosine, sine = tf.round(tf.cos(angle) * 1e15) / 1e15, tf.round(tf.sin(angle) * 1e15) / 1e15
-    x, y = picture.shape[1] / 2, picture.shape[0] / 2
-    return affine(
-        picture,
-        (cosine, sine, x - cosine * x - sine * y, -sine, cosine, y + sine * x - cosine * y),
-        interpolation,
-    )
-
-
 def hue(picture: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
     """Turn the hue by a part of the circle, -0.5 to 0.5, in Pillow's HSV of 8 bits; grey pictures stay as they are."""
     if picture.shape[2] == 1:
@@ -148,15 +115,19 @@ def hue(picture: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
     values = tf.cast(picture, tf.float32)
     high, low = tf.reduce_max(values, 2), tf.reduce_min(values, 2)
     spread = high - low
+    # Pillow stores each step in float32 and computes between them in float64.
     red, green, blue = tf.unstack((high[..., None] - values) / tf.maximum(spread, 1)[..., None], axis=2)
-    sixth = tf.where(red == 0, blue - green, tf.where(green == 0, 2 + red - blue, 4 + green - red))
+    wide = [tf.cast(part, tf.float64) for part in (red, green, blue)]
+    second, third = (tf.cast(part, tf.float32) for part in (2 + wide[0] - wide[2], 4 + wide[1] - wide[0]))
+    sixth = tf.where(red == 0, blue - green, tf.where(green == 0, second, third))
     circle = tf.cast(sixth, tf.float64) / 6 + 1
-    angle = tf.where(spread > 0, tf.cast((circle - tf.floor(circle)) * 255, tf.int32), 0)
-    saturation = tf.floor(tf.cast(spread / tf.maximum(high, 1), tf.float64) * 255) / 255
-    angle = (angle + tf.cast(turn * 255, tf.int32)) % 256
+    angle = tf.cast(tf.cast(tf.cast(circle - tf.floor(circle), tf.float32), tf.float64) * 255, tf.int32)
+    angle = (tf.where(spread > 0, angle, 0) + tf.cast(turn * 255, tf.int32)) % 256
+    saturation = tf.floor(tf.cast(spread / tf.maximum(high, 1), tf.float64) * 255)
+    saturation = tf.cast(tf.cast(saturation / 255, tf.float32), tf.float64)
     place = tf.cast(angle, tf.float64) * 6 / 255
     sector = tf.floor(place)
-    part, high = place - sector, tf.cast(high, tf.float64)
+    part, high = tf.cast(tf.cast(place - sector, tf.float32), tf.float64), tf.cast(high, tf.float64)
     least, falling, rising = (
         tf.floor(high * (1 - saturation * share) + 0.5) for share in (tf.ones_like(part), part, 1 - part)
     )
@@ -170,39 +141,63 @@ def hue(picture: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
     return tf.cast(result, tf.uint8)
 
 
-def affine(picture: tf.Tensor, coefficients: tuple, interpolation: Interpolation = "nearest") -> tf.Tensor:
+def coefficients(name: str, number: float, height: int, width: int) -> tuple[float, ...]:
+    """The map of a geometric operation, as `affine` takes it.
+
+    Args:
+        name: "shear_x" or "shear_y" (the number is a factor: each row moves left, each column up, by its distance from
+            the corner times it), "translate_x" or "translate_y" (pixels to the left or up), "rotate" (degrees
+            counter-clockwise about the middle).
+        number: How strongly.
+        height: Height of the picture in pixels.
+        width: Width of the picture in pixels.
+
+    Returns:
+        Six numbers.
+    """
+    if name == "rotate":
+        # Pillow cuts sine and cosine off after 15 digits, so that a right angle is one.
+        cosine, sine = (round(one(-math.radians(number % 360)), 15) for one in (math.cos, math.sin))
+        x, y = width / 2, height / 2
+        return cosine, sine, x - cosine * x - sine * y, -sine, cosine, y + sine * x - cosine * y
+    shear = {"shear_x": (1, number, 0, 0, 1, 0), "shear_y": (1, 0, 0, number, 1, 0)}
+    return {**shear, "translate_x": (1, 0, number, 0, 1, 0), "translate_y": (1, 0, 0, 0, 1, number)}[name]
+
+
+GEOMETRIC = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
+
+
+def affine(picture: tf.Tensor, numbers: tf.Tensor, interpolation: Interpolation = "nearest") -> tf.Tensor:
     """Fetch each pixel (x, y) from (a x + b y + c, d x + e y + f); from outside comes black.
 
     Args:
         picture: (height, width, channels) uint8.
-        coefficients: The numbers a to f, in pixels, for coordinates that count from the corner of the picture.
+        numbers: a to f, (6,) float64, in pixels, for coordinates that count from the corner of the picture.
         interpolation: "nearest" or "bilinear".
 
     Returns:
         A picture of the same shape.
     """
-    numbers = [tf.cast(number, tf.float64) for number in coefficients]
-    return (_affine_nearest if interpolation == "nearest" else _affine_bilinear)(picture, *numbers)
+    return (_affine_nearest if interpolation == "nearest" else _affine_bilinear)(picture, numbers)
 
 
-def _affine_nearest(picture: tf.Tensor, a: tf.Tensor, b: tf.Tensor, c: tf.Tensor, d: tf.Tensor, e: tf.Tensor,
-                    f: tf.Tensor) -> tf.Tensor:  # fmt: skip
+def _affine_nearest(picture: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
     height, width, channels = picture.shape
-    step_x, step_y, begin = (_fixed(tf.stack(pair)) for pair in ((a, d), (b, e), (c + (a + b) / 2, f + (d + e) / 2)))
-    across, down = tf.range(width), tf.range(height)[:, None]
-    x = tf.bitwise.right_shift(begin[0] + across * step_x[0] + down * step_y[0], 16)
-    y = tf.bitwise.right_shift(begin[1] + across * step_x[1] + down * step_y[1], 16)
+    steps = tf.reshape(tf.matmul(tf.reshape(numbers, (2, 3)), [[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]]), (6, 1))
+    a, b, c, d, e, f = tf.unstack(tf.cast(tf.floor(steps * _ONE + 0.5), tf.int32))
+    across, down = np.arange(width, dtype=np.int32), np.arange(height, dtype=np.int32)[:, None]
+    x = tf.bitwise.right_shift(across * a + (down * b + c), 16)
+    y = tf.bitwise.right_shift(across * d + (down * e + f), 16)
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     pixels = tf.pad(tf.reshape(picture, (-1, channels)), [[0, 1], [0, 0]])  # the last one is what lies outside
     return tf.gather(pixels, tf.where(inside, y * width + x, height * width))
 
 
-def _affine_bilinear(picture: tf.Tensor, a: tf.Tensor, b: tf.Tensor, c: tf.Tensor, d: tf.Tensor, e: tf.Tensor,
-                     f: tf.Tensor) -> tf.Tensor:  # fmt: skip
+def _affine_bilinear(picture: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
     height, width, channels = picture.shape
-    across = tf.range(width, dtype=tf.float64) + 0.5
-    down = tf.range(height, dtype=tf.float64)[:, None] + 0.5
-    x, y = a * across + b * down + c, d * across + e * down + f
+    a, b, c, d, e, f = tf.unstack(tf.reshape(numbers, (6, 1)))
+    across, down = np.arange(width) + 0.5, np.arange(height)[:, None] + 0.5
+    x, y = a * across + (b * down + c), d * across + (e * down + f)
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     left, top = tf.floor(x - 0.5), tf.floor(y - 0.5)
     right_part = tf.cast(x - 0.5 - left, tf.float32)[..., None]
@@ -218,14 +213,6 @@ def _affine_bilinear(picture: tf.Tensor, a: tf.Tensor, b: tf.Tensor, c: tf.Tenso
 
     upper, lower = row(top), row(top + 1)
     return tf.cast(tf.where(inside[..., None], upper + (lower - upper) * lower_part, 0), tf.uint8)
-
-
-def _fixed(numbers: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.floor(numbers * _ONE + 0.5), tf.int32)
-
-
-def _below(picture: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
-    return tf.cast(picture, tf.float32) < tf.cast(threshold, tf.float32)
 
 
 def _luma(floats: tf.Tensor, channels: int) -> tf.Tensor:
@@ -245,8 +232,16 @@ def _blend(base: tf.Tensor | float, floats: tf.Tensor, factor: tf.Tensor) -> tf.
 
 def _look_up(picture: tf.Tensor, tables: tf.Tensor) -> tf.Tensor:
     """Replace values by a table of 256 for each channel."""
-    places = tf.cast(picture, tf.int32) + 256 * tf.range(picture.shape[2])
-    return tf.gather(tf.reshape(tf.cast(tables, tf.uint8), (-1,)), places)
+    return tf.reshape(tf.gather(tf.reshape(tf.cast(tables, tf.uint8), (-1,)), _places(picture)), picture.shape)
+
+
+def _places(picture: tf.Tensor) -> tf.Tensor:
+    """Where each value lies in a table of 256 for each channel, (height, width * channels) int32."""
+    height, width, channels = picture.shape
+    # One long row after the other: adding along an axis of three takes several times as long.
+    return tf.cast(tf.reshape(picture, (height, -1)), tf.int32) + np.tile(
+        256 * np.arange(channels, dtype=np.int32), width
+    )
 
 
 def _with_inner(picture: tf.Tensor, inner: tf.Tensor) -> tf.Tensor:

@@ -9,10 +9,12 @@ leave a choice open, the numbers are torchvision's, and for `space="timm"` timm'
 recipes of "ResNet strikes back" were run.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import tensorflow as tf
 
 from zoo.data.augmentation import ops
@@ -32,7 +34,7 @@ class Row:
     """How the strength of an operation, 0 to 1, becomes the number that it takes: base ± gain * strength.
 
     Attributes:
-        op: Name of the function in `ops`.
+        op: Name of the function in `ops`, of a geometric operation there, or "identity".
         base: The number at strength 0.
         gain: What full strength adds.
         signed: Whether the gain is subtracted for half of the pictures.
@@ -89,6 +91,9 @@ AUTOAUGMENT_ROWS = (*_CLASSIC, Row("invert"), Row("identity"))
 FULL_MAGNITUDE: dict[Space, int] = {"torchvision": 30, "timm": 10}
 TRIVIALAUGMENT_LEVELS, AUTOAUGMENT_LEVELS = 31, 10
 
+# Strengths that are drawn from a normal distribution are rounded to so many steps.
+_FINE = 1000
+
 
 @dataclass(frozen=True)
 class RandAugment:
@@ -125,19 +130,20 @@ class RandAugment:
         _check_interpolation("randaugment", self.interpolation)
 
     def apply(self, picture: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        rows = (*RANDAUGMENT_ROWS[self.space], Row("identity"))
-        full = FULL_MAGNITUDE[self.space]
+        rows, full = RANDAUGMENT_ROWS[self.space], FULL_MAGNITUDE[self.space]
+        levels = np.arange(_FINE + 1) / _FINE if self.mstd else np.array([self.m / full])
+        run = _Runner((*rows, Row("identity")), levels, picture, self.interpolation)
         draws = uniform(seed, 3 * self.n)
         for number in range(self.n):
             happens, choice, sign = tf.unstack(draws[3 * number : 3 * number + 3])
-            choice = tf.cast(choice * (len(rows) - 1), tf.int32)
+            row = tf.cast(choice * len(rows), tf.int32)
             if self.p < 1:
-                choice = tf.where(happens < self.p, choice, len(rows) - 1)
-            level = tf.constant(self.m / full, tf.float64)
+                row = tf.where(happens < self.p, row, len(rows))
+            level = tf.constant(0)
             if self.mstd:
-                noise = tf.random.stateless_normal((), branch(seed, 1 + number), dtype=tf.float64)
-                level = tf.clip_by_value(self.m + self.mstd * noise, 0, full) / full
-            picture = _run(picture, rows, choice, level, sign < 0.5, self.interpolation)
+                noise = tf.random.stateless_normal((), branch(seed, 1 + number))
+                level = tf.cast(tf.round(tf.clip_by_value((self.m + self.mstd * noise) / full, 0, 1) * _FINE), tf.int32)
+            picture = run(picture, row, level, sign < 0.5)
         return picture
 
 
@@ -155,10 +161,11 @@ class TrivialAugment:
         _check_interpolation("trivialaugment", self.interpolation)
 
     def apply(self, picture: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        choice, level, sign = tf.unstack(uniform(seed, 3))
-        choice = tf.cast(choice * len(TRIVIALAUGMENT_ROWS), tf.int32)
-        level = tf.floor(tf.cast(level, tf.float64) * TRIVIALAUGMENT_LEVELS) / (TRIVIALAUGMENT_LEVELS - 1)
-        return _run(picture, TRIVIALAUGMENT_ROWS, choice, level, sign < 0.5, self.interpolation)
+        levels = np.arange(TRIVIALAUGMENT_LEVELS) / (TRIVIALAUGMENT_LEVELS - 1)
+        run = _Runner(TRIVIALAUGMENT_ROWS, levels, picture, self.interpolation)
+        row, level, sign = tf.unstack(uniform(seed, 3))
+        row = tf.cast(row * len(TRIVIALAUGMENT_ROWS), tf.int32)
+        return run(picture, row, tf.cast(level * TRIVIALAUGMENT_LEVELS, tf.int32), sign < 0.5)
 
 
 @dataclass(frozen=True)
@@ -183,72 +190,75 @@ class AutoAugment:
     def apply(self, picture: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         pairs = AUTOAUGMENT_POLICIES[self.policy]
         names = [row.op for row in AUTOAUGMENT_ROWS]
+        levels = np.arange(AUTOAUGMENT_LEVELS) / (AUTOAUGMENT_LEVELS - 1)
+        run = _Runner(AUTOAUGMENT_ROWS, levels, picture, self.interpolation)
         draws = uniform(seed, 5)
         pair = tf.cast(draws[0] * len(pairs), tf.int32)
         for number in range(2):
-            chosen = tf.gather([names.index(pair[number][0]) for pair in pairs], pair)
+            row = tf.gather([names.index(pair[number][0]) for pair in pairs], pair)
             probability = tf.gather([pair[number][1] for pair in pairs], pair)
-            level = tf.gather(tf.constant([pair[number][2] for pair in pairs], tf.float64), pair)
-            choice = tf.where(draws[1 + 2 * number] < probability, chosen, names.index("identity"))
-            picture = _run(
-                picture, AUTOAUGMENT_ROWS, choice, level / (AUTOAUGMENT_LEVELS - 1), draws[2 + 2 * number] < 0.5,
-                self.interpolation,
-            )  # fmt: skip
+            level = tf.gather([pair[number][2] for pair in pairs], pair)
+            row = tf.where(draws[1 + 2 * number] < probability, row, names.index("identity"))
+            picture = run(picture, row, level, draws[2 + 2 * number] < 0.5)
         return picture
 
 
-def _run(
-    picture: tf.Tensor,
-    rows: tuple[Row, ...],
-    choice: tf.Tensor,
-    level: tf.Tensor,
-    negative: tf.Tensor,
-    interpolation: ops.Interpolation,
-) -> tf.Tensor:
-    """Run the operation of one row at a strength of 0 to 1."""
-    number = numbers(rows, picture.shape[0], picture.shape[1], choice, level, negative)
-    branches = [_branch(row.op, picture, number, interpolation) for row in rows]
-    return tf.ensure_shape(tf.switch_case(choice, branches), picture.shape)
-
-
-def numbers(
-    rows: tuple[Row, ...], height: int, width: int, choice: tf.Tensor, level: tf.Tensor, negative: tf.Tensor
-) -> tf.Tensor:
-    """What the operation of row `choice` takes.
+def table(rows: tuple[Row, ...], levels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """What the operations take.
 
     Args:
         rows: The operations.
-        height: Height of the picture in pixels.
-        width: Width of the picture in pixels.
-        choice: Number of the row, () int32.
-        level: Strength, () float64, 0 to 1.
-        negative: Whether a signed gain is subtracted, () bool.
+        levels: Strengths from 0 to 1, (levels,).
+        height: Height of the pictures in pixels.
+        width: Width of the pictures in pixels.
 
     Returns:
-        () float64.
+        (rows, levels, 2, 6) float64; the third axis says whether signed gains are subtracted. The last has six
+        coefficients for geometric operations and, for the others, their number first.
     """
-    size = {"": 1, "width": width, "height": height}
-    base, gain, signed, whole = (
-        tf.gather(tf.constant(column, tf.float64), choice)
-        for column in (
-            [row.base for row in rows],
-            [row.gain * size[row.per] for row in rows],
-            [row.signed for row in rows],
-            [("", "round", "truncate").index(row.whole) for row in rows],
-        )
-    )
-    gained = gain * level
-    whole_steps = tf.where(whole == 1, tf.round(gained), tf.cast(tf.cast(gained, tf.int64), tf.float64))
-    gained = tf.where(whole > 0, whole_steps, gained)
-    return base + tf.where((signed > 0) & negative, -gained, gained)
+    result = np.zeros((len(rows), len(levels), 2, 6))
+    for i, row in enumerate(rows):
+        for j, level in enumerate(levels):
+            for k, sign in enumerate((1, -1 if row.signed else 1)):
+                gained = row.gain * {"": 1, "width": width, "height": height}[row.per] * level
+                if row.whole:
+                    gained = np.rint(gained) if row.whole == "round" else np.trunc(gained)
+                number = row.base + sign * gained
+                if row.op in ops.GEOMETRIC:
+                    result[i, j, k] = ops.coefficients(row.op, number, height, width)
+                else:
+                    result[i, j, k, 0] = number
+    return result
 
 
-def _branch(
-    name: str, picture: tf.Tensor, number: tf.Tensor, interpolation: ops.Interpolation
-) -> Callable[[], tf.Tensor]:
-    if name in ("shear_x", "shear_y", "translate_x", "translate_y", "rotate"):
-        return lambda: getattr(ops, name)(picture, number, interpolation)
-    return lambda: getattr(ops, name)(picture, number)
+class _Runner:
+    """Runs the operation of a row at one of some levels.
+
+    All that an operation takes is looked up in a constant, and all geometric ones are one branch: each node of a
+    branch that is not taken costs time, too.
+    """
+
+    def __init__(
+        self, rows: tuple[Row, ...], levels: np.ndarray, picture: tf.Tensor, interpolation: ops.Interpolation
+    ) -> None:
+        height, width, _ = picture.shape
+        kinds = ["affine" if row.op in ops.GEOMETRIC else row.op for row in rows]
+        self._branches = sorted(set(kinds))
+        self._kinds = tf.constant([self._branches.index(kind) for kind in kinds])
+        self._table = tf.constant(table(rows, levels, height, width).reshape(-1, 6))
+        self._num_levels, self._interpolation = len(levels), interpolation
+
+    def __call__(self, picture: tf.Tensor, row: tf.Tensor, level: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
+        numbers = tf.gather(self._table, (row * self._num_levels + level) * 2 + tf.cast(negative, tf.int32))
+
+        def affine() -> tf.Tensor:
+            return ops.affine(picture, numbers, self._interpolation)
+
+        branches: dict[str, Callable[[], tf.Tensor]] = {"affine": affine, "identity": lambda: picture}
+        for name in set(self._branches) - set(branches):
+            branches[name] = functools.partial(getattr(ops, name), picture, numbers[0])
+        result = tf.switch_case(tf.gather(self._kinds, row), [branches[name] for name in self._branches])
+        return tf.ensure_shape(result, picture.shape)
 
 
 def _check_interpolation(step: str, interpolation: str) -> None:
