@@ -4,7 +4,7 @@ import tensorflow as tf
 from PIL import Image
 
 import zoo
-from zoo.data import Augmentation, DataError
+from zoo.data import Augmentation, DataError, Mix
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +100,19 @@ def test_each_worker_reads_its_part_of_each_batch(digits, batch_size):
         ),
         thirds,
     )
+
+
+CHANGES = {
+    "one by one": {"augmentation": "shift=1+trivialaugment"},
+    "repeated": {"augmentation": "flip", "repeats": 3},
+    "balanced": {"augmentation": "flip", "balance": 1.0},
+    "mixed over the whole batch": {"augmentation": "shift=1", "mix": Mix(mixup=0.2, cutmix=1.0)},
+}
+
+
+@pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
+def test_each_worker_has_its_part_whatever_is_done_to_pictures(digits, changes):
+    check_parts(digits.pipeline("train", batch_size=500, training=True, seed=3, **changes), thirds)
 
 
 def test_more_workers_than_examples(digits):
