@@ -16,13 +16,17 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 PLACEMENTS = {"one": (1, 1), "mirrored 2": (2, 1), "mirrored 4": (4, 1), "workers 2": (1, 2), "workers 3": (1, 3)}
 EPOCHS, BATCH, EXAMPLES, CLASSES = 3, 16, 50, 4
+
+# By how much rounding changes a number at most, relative to it: half a unit in the last place. Weights are float32 and
+# cannot hold half of theirs.
+ROUNDOFF = {"float32": 2.0**-23, "bfloat16": 2.0**-8, "float16": 2.0**-11}
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Cell:
     metrics: tuple[str, ...] = ("accuracy",)
     callbacks: tuple[str, ...] = ()
     jit: bool = False
+    recompute: bool = False
     small_last: bool = True
 
 
@@ -64,6 +69,7 @@ FEATURES: dict[str, Cell] = {
     "sample weights": Cell(sample_weight=True),
     "L2 regularisation": Cell(l2=0.01),
     "activity regularisation": Cell(activity=1e-3),
+    "recomputed feature maps": Cell(recompute=True),
     "local batch norm": Cell(synchronized=False),
     "cosine schedule": Cell(rate="cosine"),
     "Adam": Cell("Adam", {"epsilon": 1e-2}, rate=1e-3),
@@ -150,18 +156,57 @@ def pictures(cell: Cell) -> Any:
     return tf.data.Dataset.from_tensor_slices(arrays).batch(BATCH)
 
 
-def train_ours(cell: Cell, strategy: Any) -> tuple[Any, list[dict[str, float]]]:
+def arrays(model: Any) -> list[Any]:
+    import keras
+
+    return [keras.ops.convert_to_numpy(weight) for weight in model.weights]
+
+
+def nudged(model: Any, nudge: int) -> Any:
+    """The model with each weight changed as rounding might; 0 for not, other numbers are seeds."""
+    import numpy as np
+
+    if nudge:
+        chance, roundoff = np.random.default_rng(nudge), ROUNDOFF[model.layers[1].compute_dtype]
+        signs = [chance.choice([-1, 1], weight.shape) for weight in model.weights]
+        weights = zip(model.get_weights(), signs, strict=True)
+        model.set_weights([weight * (1 + roundoff * sign) for weight, sign in weights])
+    return model
+
+
+def noting(weights: dict[str, list[Any]]) -> Any:
+    """A callback that notes the weights before and after the first step."""
+    import keras
+
+    class Noting(keras.callbacks.Callback):
+        ignores_batch_logs = True
+
+        def on_train_begin(self, logs: Any = None) -> None:
+            weights["start"] = arrays(self.model)
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            weights.setdefault("first", arrays(self.model))
+
+    return Noting()
+
+
+def train_ours(
+    cell: Cell, strategy: Any, nudge: int, noted: dict[str, list[Any]]
+) -> tuple[Any, list[dict[str, float]]]:
     from zoo import training
 
     trainer = training.Trainer(
-        lambda: network(cell), optimizer=optimizer(cell), loss=cell.loss, metrics=metrics(cell), strategy=strategy,
-        steps_per_call=cell.steps_per_call, class_weight=cell.class_weight, jit_compile=cell.jit,
+        lambda: nudged(network(cell), nudge), optimizer=optimizer(cell), loss=cell.loss, metrics=metrics(cell),
+        strategy=strategy, steps_per_call=cell.steps_per_call, class_weight=cell.class_weight, jit_compile=cell.jit,
+        recompute=cell.recompute,
     )  # fmt: skip
-    history = trainer.fit(pictures(cell), epochs=EPOCHS, callbacks=callbacks(cell))
+    history = trainer.fit(pictures(cell), epochs=EPOCHS, callbacks=[*callbacks(cell), noting(noted)])
     return trainer.model, history
 
 
 def train_fit(cell: Cell, strategy: Any) -> tuple[Any, list[dict[str, float]]]:
+    if cell.recompute:
+        raise NotImplementedError("model.fit recomputes nothing")
     with strategy.scope():
         model = network(cell)
         model.compile(optimizer(cell), cell.loss, metrics=metrics(cell), steps_per_execution=cell.steps_per_call,
@@ -177,7 +222,7 @@ def train_fit(cell: Cell, strategy: Any) -> tuple[Any, list[dict[str, float]]]:
     return model, [{"loss": value} for value in fitted.history["loss"]]
 
 
-def work(who: str, devices: int, names: list[str], out: Path | None) -> None:
+def work(who: str, devices: int, names: list[str], nudges: list[int], out: Path | None) -> None:
     """Train some cells in this process; one JSON line each, weights into a folder."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
@@ -187,21 +232,35 @@ def work(who: str, devices: int, names: list[str], out: Path | None) -> None:
     from zoo import training
 
     strategy = training.make_strategy(devices if devices > 1 else "auto")
-    for name in names:
+    for name, nudge in [(name, nudge) for name in names for nudge in nudges]:
         keras.backend.clear_session()
         keras.utils.set_random_seed(1)
-        line: dict[str, Any] = {"feature": name}
+        line: dict[str, Any] = {"feature": name, "nudge": nudge}
+        noted: dict[str, list[Any]] = {}
         try:
-            model, history = (train_ours if who == "ours" else train_fit)(FEATURES[name], strategy)
-            line["loss"] = [epoch["loss"] for epoch in history]
+            if who == "ours":
+                model, history = train_ours(FEATURES[name], strategy, nudge, noted)
+            else:
+                model, history = train_fit(FEATURES[name], strategy)
             line["history"] = history
             if out is not None:
-                weights = [keras.ops.convert_to_numpy(weight) for weight in model.weights]
-                np.savez(out / f"{list(FEATURES).index(name)}.npz", *weights)
+                stored = {**noted, "weights": arrays(model)}
+                np.savez(
+                    weights_file(out, name, nudge),
+                    **{
+                        f"{kind}/{index:03d}": item
+                        for kind, items in stored.items()
+                        for index, item in enumerate(items)
+                    },
+                )
         except Exception as error:  # any, for a cell's answer may be that it fails
             line["error"] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         keras.config.set_dtype_policy("float32")
         print(json.dumps(line), flush=True)
+
+
+def weights_file(folder: Path, name: str, nudge: int) -> Path:
+    return folder / f"{list(FEATURES).index(name)}-{nudge}.npz"
 
 
 def free_ports(count: int) -> list[int]:
@@ -213,14 +272,22 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def run_placement(who: str, placement: str, names: list[str], folder: Path, timeout: float) -> dict[str, Any]:
-    """Train cells in processes of their own; for each feature its line, with the weights under "weights"."""
+def run_placement(
+    who: str, placement: str, names: list[str], folder: Path, timeout: float, nudges: Sequence[int] = (0,)
+) -> dict[str, Any]:
+    """Train cells in processes of their own.
+
+    Returns:
+        For each feature its line, with the weights under "weights", of the Trainer also those before and after the
+        first step under "start" and "first"; with further nudges also for (feature, nudge).
+    """
     import numpy as np
 
     devices, workers = PLACEMENTS[placement]
-    out = folder / f"{who}-{placement.replace(' ', '')}"
+    out = folder / f"{who}-{placement.replace(' ', '')}-{len(list(folder.iterdir()))}"
     out.mkdir(parents=True)
     command = [sys.executable, __file__, "--work", who, "--devices", str(devices), "--features", *names]
+    command += ["--nudges", *map(str, nudges)]
     hosts = [f"127.0.0.1:{port}" for port in free_ports(workers)]
     processes = []
     for index in range(workers):
@@ -245,14 +312,14 @@ def run_placement(who: str, placement: str, names: list[str], folder: Path, time
                 process.stdout.close()
             if process.stderr is not None:
                 process.stderr.close()
-    lines = {line["feature"]: line for line in map(json.loads, text.splitlines())}
-    for name in names:
-        line = lines.setdefault(name, {"error": f"the process ended: {errors.strip()[-300:]}"})
-        path = out / f"{list(FEATURES).index(name)}.npz"
+    lines = {(line["feature"], line["nudge"]): line for line in map(json.loads, text.splitlines())}
+    for name, nudge in [(name, nudge) for name in names for nudge in nudges]:
+        line = lines.setdefault((name, nudge), {"error": f"the process ended: {errors.strip()[-300:]}"})
         if "error" not in line:
-            with np.load(path) as stored:
-                line["weights"] = [stored[key] for key in stored.files]
-    return lines
+            with np.load(weights_file(out, name, nudge)) as stored:
+                for kind in {key.partition("/")[0] for key in stored.files}:
+                    line[kind] = [stored[key] for key in sorted(stored.files) if key.startswith(f"{kind}/")]
+    return {name if nudge == 0 else (name, nudge): line for (name, nudge), line in lines.items()}
 
 
 def difference(one: dict[str, Any], other: dict[str, Any]) -> float | str:
@@ -272,10 +339,11 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=1200, help="seconds for one column (default: 1200)")
     parser.add_argument("--work", choices=("ours", "fit"), help=argparse.SUPPRESS)
     parser.add_argument("--devices", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--nudges", type=int, nargs="*", default=[0], help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
-        work(arguments.work, arguments.devices, arguments.features, arguments.out)
+        work(arguments.work, arguments.devices, arguments.features, arguments.nudges, arguments.out)
         return
     whos = ["ours", "fit"] if arguments.peer == "fit" else ["ours"]
     with tempfile.TemporaryDirectory() as folder:

@@ -22,14 +22,11 @@ EXTRA = {
 
 def networks():
     """The cheapest image network of each backbone, then the extra ones: name, model, knobs."""
-    import zoo
-    from zoo import registry
+    from representatives import backbone, cheapest
 
-    cheapest = {}
-    for name in sorted(zoo.list_models(modality="image"), key=lambda name: zoo.model_card(name).num_macs):
-        entry = registry.entry(name)
-        cheapest.setdefault(entry.backbone, name)
-    for name in sorted(cheapest.values()):
+    import zoo
+
+    for name in cheapest(backbone, zoo.list_models(modality="image")):
         small = {"hidden_units": 64} if zoo.model_card(name).family in ("alexnet", "vgg") else {}
         yield name, name, small
     for name, (model, knobs) in EXTRA.items():

@@ -6,9 +6,7 @@ multiply-accumulates, endpoints, the card) run for EVERY name: they only build t
 and head: variants of an architecture differ in their rows alone, and a row is nothing but numbers.
 """
 
-import contextlib
 import dataclasses
-import functools
 import inspect
 import re
 
@@ -16,41 +14,19 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from representatives import architecture, cheapest
 
 import zoo
 from zoo import registry
 from zoo.builder import builder
+from zoo.weights.undrawn import undrawn
 
 NAMES = zoo.list_models()
 # A thousand layers take as long to build as forty other networks together.
 DEEPEST = ("resnet1001_v2", "resnet1202")
 
 
-@contextlib.contextmanager
-def undrawn():
-    """Weights are zeros for a while, where nobody asks for them: drawing them is most of a large network's build."""
-    with pytest.MonkeyPatch.context() as patch:
-        zeros = lambda self, shape, dtype=None: keras.ops.zeros(shape, dtype)  # noqa: E731
-        patch.setattr(keras.initializers.VarianceScaling, "__call__", zeros)
-        yield
-
-
-def architecture(name):
-    """Backbone, head and block; of a block with arguments filled in whether it groups, for all else is numbers."""
-    entry = registry.entry(name)
-    block = entry.row.get("block")
-    if isinstance(block, functools.partial):
-        return entry.backbone, entry.head, block.func, *(("groups",) if "groups" in block.keywords else ())
-    return entry.backbone, entry.head, block
-
-
-@functools.cache
-def representatives() -> list[str]:
-    """The cheapest model of each architecture."""
-    cheapest: dict = {}
-    for name in sorted(NAMES, key=lambda name: zoo.model_card(name).num_macs):
-        cheapest.setdefault(architecture(name), name)
-    return sorted(cheapest.values())
+REPRESENTATIVES = cheapest(architecture, NAMES)
 
 
 def small_shape(name, channels=None):
@@ -144,8 +120,8 @@ def test_builder_has_a_signature_and_a_docstring_of_its_own(name):
 
 
 def test_one_representative_stands_for_each_architecture():
-    assert {architecture(name) for name in representatives()} == {architecture(name) for name in NAMES}
-    assert len(representatives()) == len({architecture(name) for name in NAMES})
+    assert {architecture(name) for name in REPRESENTATIVES} == {architecture(name) for name in NAMES}
+    assert len(REPRESENTATIVES) == len({architecture(name) for name in NAMES})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +135,7 @@ class Small:
     expected: np.ndarray
 
 
-@pytest.fixture(scope="module", params=representatives())
+@pytest.fixture(scope="module", params=REPRESENTATIVES)
 def small(request):
     """One model for all checks of behaviour that leave it as it was; built once, from seed 1."""
     keras.utils.set_random_seed(1)
@@ -264,7 +240,7 @@ def test_save_load_clone_and_compile_change_no_output(small, tmp_path):
     np.testing.assert_array_equal(other(inputs, training=False), expected)
 
 
-@pytest.mark.parametrize("name", representatives())
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_any_legal_size_builds_and_runs(name):
     smallest = zoo.model_card(name).min_size
     channels = zoo.model_card(name).input_shape[-1]
@@ -275,7 +251,7 @@ def test_any_legal_size_builds_and_runs(name):
         assert np.isfinite(output).all()
 
 
-@pytest.mark.parametrize("name", representatives())
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_illegal_size_is_refused_with_the_smallest_legal_one(name):
     entry = registry.entry(name)
     card = entry.card
@@ -291,7 +267,7 @@ def test_illegal_size_is_refused_with_the_smallest_legal_one(name):
             entry.backbone(keras.Input(too_small), **keywords)
 
 
-@pytest.mark.parametrize("name", representatives())
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_without_the_head_any_size_runs(name):
     channels = zoo.model_card(name).input_shape[-1]
     body = zoo.create_model(name, include_top=False)

@@ -8,9 +8,9 @@ values that vanish or explode from layer to layer. The bounds hold for every con
 import keras
 import numpy as np
 import pytest
+from representatives import backbone_and_block, cheapest
 
 import zoo
-from zoo import registry
 
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 SIZE = 24
@@ -19,15 +19,11 @@ SIZE = 24
 OTHER_INITIALISERS = {"lenet"}
 
 
-def representatives():
-    """The cheapest image model of each backbone and block."""
-    cheapest = {}
-    for name in sorted(zoo.list_models(modality="image"), key=lambda name: zoo.model_card(name).num_macs):
-        entry = registry.entry(name)
-        block = entry.row.get("block")
-        if entry.card.family not in OTHER_INITIALISERS:
-            cheapest.setdefault((entry.backbone, getattr(block, "func", block)), name)
-    return sorted(cheapest.values())
+def is_held_here(name):
+    return zoo.model_card(name).family not in OTHER_INITIALISERS
+
+
+REPRESENTATIVES = cheapest(backbone_and_block, list(filter(is_held_here, zoo.list_models(modality="image"))))
 
 
 def deviations(model, training):
@@ -40,7 +36,7 @@ def deviations(model, training):
     return {name: float(np.std(outputs[name])) for name in names}
 
 
-@pytest.mark.parametrize("name", representatives())
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_activations_keep_their_scale(name):
     model = zoo.create_model(name, include_top=False, stem="cifar", input_shape=(SIZE, SIZE, 3))
     # Before any step the moving statistics of batch norm are not those of the data: statistics of the batch, then.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.launcher import launch
+from zoo.launcher import _free_ports, launch
 
 
 def run(script, *, workers=2, **options):
@@ -64,6 +64,7 @@ def test_a_worker_that_stands_still_counts_as_dead():
         ({"workers": 0}, "workers must be at least 1. Received: workers=0"),
         ({"workers": 1, "restarts": -1}, "restarts must be at least 0. Received: restarts=-1"),
         ({"workers": 1, "command": []}, "There is no command to launch. Example: zoo launch"),
+        ({"workers": 1, "command": ["zooo"]}, "There is no program to launch by that name. Received: 'zooo'"),
     ],
 )
 def test_illegal_arguments_are_refused(arguments, message):
@@ -71,60 +72,177 @@ def test_illegal_arguments_are_refused(arguments, message):
         launch(**{"command": ["true"], **arguments})
 
 
-def test_sigterm_is_passed_on():
-    script = (
-        "import signal, sys, time\nsignal.signal(15, lambda *a: sys.exit(143)); print('up', flush=True); time.sleep(60)"
-    )
-    command = [sys.executable, "-c", f"import sys; from zoo.launcher import launch; sys.exit(launch([sys.executable, "
-               f"'-c', {script!r}], workers=2))"]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        for _ in range(2):
-            assert process.stdout.readline().endswith("up\n")
+WAITS = (
+    "import os, pathlib, signal, sys, time\n"
+    "def end(*signal): pathlib.Path(sys.argv[1], str(os.getpid())).touch(); sys.exit(143)\n"
+    "signal.signal(15, end); print('up', os.getpid(), flush=True); time.sleep(60)"
+)
+
+
+def waiting_workers(folder):
+    """A launcher whose two workers leave a file named as their process when a signal asks them to end; their pids."""
+    arguments = [sys.executable, "-c", WAITS, str(folder)]
+    script = f"import sys; from zoo.launcher import launch; sys.exit(launch({arguments!r}, workers=2))"
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    return process, [process.stdout.readline().split("up ")[1].strip() for _ in range(2)]
+
+
+def runs(pid):
+    """Whether a process has not ended; one that nobody waits for stays as a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
+def test_sigterm_is_passed_on(tmp_path):
+    process, workers = waiting_workers(tmp_path)
+    with process:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 143
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(workers)
 
 
-TRAIN = ["train", "simple_cnn", "--epochs", "5", "--batch-size", "64", "--save-steps", "4", "--average", "0.9"]
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells processes of their parent's death")
+def test_f41_workers_end_when_their_launcher_is_killed(tmp_path):
+    process, workers = waiting_workers(tmp_path)
+    with process:
+        process.kill()
+    deadline = time.monotonic() + 30
+    while any(map(runs, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(runs, workers))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(workers)
 
 
-def launched(folder, *, restarts, strike=None):
-    """A launched training of two workers; `strike` gets their process numbers after the second epoch."""
-    command = [sys.executable, "-m", "zoo", "launch", "--workers", "2", "--restarts", str(restarts), "--", "zoo"]
-    process = subprocess.Popen([*command, *TRAIN, "--out", str(folder)], stdout=subprocess.PIPE, text=True)
+ROOT = Path(__file__).parents[1]
+
+# A training of five epochs whose processes are told folders of their own: that of the chief is the one that counts.
+TRAIN = """
+import json, os, sys
+from zoo.cli import main
+index = json.loads(os.environ.get("TF_CONFIG", '{"task": {"index": 0}}'))["task"]["index"]
+arguments = ["--epochs", "5", "--batch-size", "64", "--save-steps", "4", "--average", "0.9"]
+sys.exit(main(["train", "simple_cnn", *arguments, "--out", f"{sys.argv[1]}/{index}"]))
+"""
+
+
+def command_of(folder):
+    return [sys.executable, "-c", TRAIN, str(folder)]
+
+
+def epochs_of(folder):
+    """Number of epochs that a training has written down."""
+    metrics = folder / "0" / "metrics.jsonl"
+    return len(metrics.read_text().splitlines()) if metrics.exists() else 0
+
+
+def until(condition, processes=(), seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.02)
+
+
+def launched(folder, *, restarts=0, strikes=()):
+    """A training of two workers; `strikes` are (epochs that are done, place, signal), one after the other."""
+    script = f"import sys; from zoo.launcher import launch; sys.exit(launch({command_of(folder)!r}, workers=2, "
+    script += f"restarts={restarts}))"
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     struck = []
 
-    def watch():
-        metrics = folder / "metrics.jsonl"
-        while not (metrics.exists() and len(metrics.read_text().splitlines()) >= 2):
-            time.sleep(0.05)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        struck.append(time.monotonic())
-        strike([int(child) for child in children])
+    def strike():
+        for epochs, place, number in strikes:
+            until(lambda epochs=epochs: epochs_of(folder) >= epochs)
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            struck.append(time.monotonic())
+            os.kill(int(children[place]), number)
 
-    if strike is not None:
-        threading.Thread(target=watch, daemon=True).start()
+    thread = threading.Thread(target=strike, daemon=True)
+    thread.start()
     text, _ = process.communicate(timeout=400)
-    return process.returncode, text, time.monotonic() - struck[0] if struck else 0.0
+    assert len(struck) == len(strikes), text
+    return process.returncode, text, time.monotonic() - struck[-1] if struck else 0.0
+
+
+def left(folder):
+    """What a training has left: its metrics, and the hash of the best weights."""
+    manifest = json.loads((folder / "0" / "best" / "manifest.json").read_text())
+    return (folder / "0" / "metrics.jsonl").read_bytes(), manifest["sha256"]
+
+
+def check_alike(one, other):
+    """The same steps and rates, and metrics that differ by rounding, which AdamW lets grow."""
+    records = [
+        [json.loads(line) for line in (folder / "0" / "metrics.jsonl").read_text().splitlines()]
+        for folder in (one, other)
+    ]
+    assert len(records[0]) == 5
+    for left, right in zip(*records, strict=True):
+        assert left == {name: pytest.approx(value, rel=2e-3, abs=4e-3) for name, value in right.items()}
+        assert (left["step"], left["learning_rate"]) == (right["step"], right["learning_rate"])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a training of two workers that nothing has disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    code, text, _ = launched(folder)
+    assert code == 0, text
+    return folder
 
 
 @pytest.mark.slow
-def test_a_training_of_two_workers_survives_the_death_of_each(tmp_path):
-    code, _, _ = launched(tmp_path / "whole", restarts=0)
-    assert code == 0
-    expected = (tmp_path / "whole" / "metrics.jsonl").read_bytes()
-    best = json.loads((tmp_path / "whole" / "best" / "manifest.json").read_text())["sha256"]
-    for place in (0, 1):
-        folder = tmp_path / f"killed{place}"
-        code, text, _ = launched(folder, restarts=2, strike=lambda pids, place=place: os.kill(pids[place], 9))
-        assert code == 0, text
-        assert text.count("all workers start again") == 1
-        assert (folder / "metrics.jsonl").read_bytes() == expected
-        assert json.loads((folder / "best" / "manifest.json").read_text())["sha256"] == best
+def test_f44_only_the_chief_writes(whole):
+    assert [path.name for path in whole.iterdir()] == ["0"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", [0, 1])
-def test_a_worker_that_is_stopped_ends_the_training_within_30_seconds(tmp_path, place):
-    code, _, seconds = launched(tmp_path / "a", restarts=0, strike=lambda pids: os.kill(pids[place], signal.SIGSTOP))
-    assert code != 0
+def test_f40_two_workers_train_as_one_process_does(whole, tmp_path):
+    """By the command, whose workers read their parts of each batch."""
+    subprocess.run(command_of(tmp_path), check=True, cwd=ROOT, capture_output=True)
+    check_alike(tmp_path, whole)
+
+
+@pytest.mark.slow
+def test_f41_a_training_of_two_workers_survives_the_death_of_each(whole, tmp_path):
+    strikes = [(2, 0, signal.SIGKILL), (4, 1, signal.SIGKILL)]
+    code, text, _ = launched(tmp_path, restarts=2, strikes=strikes)
+    assert code == 0, text
+    assert text.count("all workers start again") == 2
+    assert left(tmp_path) == left(whole)
+
+
+@pytest.mark.slow
+def test_f41_a_worker_that_is_stopped_ends_the_training_within_30_seconds(tmp_path):
+    code, _, seconds = launched(tmp_path, strikes=[(1, 0, signal.SIGSTOP)])
+    assert code == 128 + signal.SIGSTOP
     assert seconds < 30
+
+
+@pytest.mark.slow
+def test_f41_f42_f43_without_a_launcher(whole, tmp_path):
+    """A slow worker is waited for; when one dies the others notice by themselves; fewer go on where they were."""
+    hosts = [f"127.0.0.1:{port}" for port in _free_ports(2)]
+    workers = []
+    for index in range(2):
+        config = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
+        environment = {**os.environ, "TF_CONFIG": json.dumps(config)}
+        workers.append(subprocess.Popen(command_of(tmp_path), env=environment, cwd=ROOT, stderr=subprocess.DEVNULL))
+    try:
+        until(lambda: epochs_of(tmp_path) >= 1, workers)
+        workers[1].send_signal(signal.SIGSTOP)
+        time.sleep(3)
+        workers[1].send_signal(signal.SIGCONT)
+        until(lambda: epochs_of(tmp_path) >= 3, workers)
+        workers[1].kill()
+        assert workers[0].wait(30) != 0
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    three = (whole / "0" / "metrics.jsonl").read_bytes().splitlines()[:3]
+    assert (tmp_path / "0" / "metrics.jsonl").read_bytes().splitlines()[:3] == three
+    subprocess.run(command_of(tmp_path), check=True, cwd=ROOT, capture_output=True)
+    check_alike(tmp_path, whole)

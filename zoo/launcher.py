@@ -4,11 +4,13 @@
 
 Each process gets a `TF_CONFIG` with the addresses of all and its own place, as a cluster's scheduler would set it. When
 one of them dies or stands still, none can go on: all are ended and, as often as is allowed, started again. A training
-goes on from its last checkpoint, to the same weights.
+goes on from its last checkpoint, to the same weights. On Linux the death of the launcher itself asks all to end, as
+SIGTERM does.
 """
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +20,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import TextIO
+
+from zoo.signals import handled
 
 # Seconds for which a process may stand still (SIGSTOP) before it counts as dead, and between two looks.
 STANDSTILL_SECONDS = 10.0
@@ -26,6 +30,15 @@ _LOOK_SECONDS = 0.2
 
 # Exit codes that no restart mends: bad input, and what a process that was asked to end says after it has saved.
 _FINAL = (2, 128 + signal.SIGINT, 128 + signal.SIGTERM)
+
+# What becomes the command after it has asked Linux for a SIGTERM at the launcher's death: a launcher that is killed can
+# ask nobody to end any more. The launcher may be dead already then, and another process the parent.
+_TIED = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 15)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
 
 
 def launch(
@@ -50,7 +63,7 @@ def launch(
         that was killed.
 
     Raises:
-        ValueError: A number is too small, or there is no command.
+        ValueError: A number is too small, or there is no such command.
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1. Received: workers={workers}")
@@ -59,8 +72,10 @@ def launch(
     if not command:
         raise ValueError("There is no command to launch. Example: zoo launch --workers 2 -- zoo train resnet20 --out a")
     command = [sys.executable, "-m", "zoo", *command[1:]] if command[0] == "zoo" else list(command)
+    if shutil.which(command[0]) is None:
+        raise ValueError(f"There is no program to launch by that name. Received: {command[0]!r}")
     group = _Group(command, workers, standstill_seconds, output or sys.stdout)
-    with _forwarding(group):
+    with handled(group.pass_on):
         for attempt in range(restarts + 1):
             code = group.run()
             if code == 0 or code in _FINAL or group.asked_to_end or attempt == restarts:
@@ -103,9 +118,14 @@ class _Group:
         environment = {**os.environ, "TF_CONFIG": json.dumps(config), "PYTHONUNBUFFERED": "1"}
         # A session of its own: an interrupt from the terminal reaches the launcher alone, which passes it on.
         return subprocess.Popen(
-            self._command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            self._tied(), env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
+
+    def _tied(self) -> list[str]:
+        if sys.platform != "linux":
+            return self._command
+        return [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), *self._command]
 
     def _watch(self) -> int:
         stands_since: dict[int, float] = {}
@@ -143,32 +163,12 @@ class _Group:
             self._output.write(line + "\n")
             self._output.flush()
 
-    def pass_on(self, number: int) -> None:
+    def pass_on(self, number: int, frame: FrameType | None) -> None:
         """Send a signal to all that run."""
         self.asked_to_end = True
         for process in self._processes:
             if process.poll() is None:
                 process.send_signal(number)
-
-
-class _forwarding:  # noqa: N801, reads as the statement that it is
-    """Passes SIGTERM and SIGINT on to the processes while it is entered."""
-
-    def __init__(self, group: _Group) -> None:
-        self._group = group
-        self._old: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._old[number] = signal.signal(number, self._pass_on)
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-
-    def _pass_on(self, number: int, frame: FrameType | None) -> None:
-        self._group.pass_on(number)
 
 
 def _free_ports(count: int) -> list[int]:

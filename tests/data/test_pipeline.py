@@ -65,6 +65,47 @@ def test_an_epoch_can_start_anywhere(digits):
             np.testing.assert_array_equal(one, other)
 
 
+def thirds(number):
+    """The part of a batch that one of three workers has, at least one example; in tensors, as the Trainer has it."""
+
+    def part(total):
+        begin = tf.minimum(number * -(-total // 3), total - 1)
+        return begin, tf.maximum(tf.minimum(begin + -(-total // 3), total), begin + 1)
+
+    return part
+
+
+def check_parts(pipeline, part_of, epoch=1):
+    """What each of three workers gets is its part of the whole batch, from any batch on; returns the parts."""
+    whole = list(pipeline.epoch(epoch))
+    for number in range(3):
+        divided = pipeline.divided(part_of(number))
+        assert len(divided) == len(pipeline)
+        assert divided.epoch().element_spec == divided.element_spec
+        for start in (0, 1, len(whole) - 1, len(whole)):
+            parts = list(divided.epoch(epoch, start))
+            assert len(parts) == len(divided.epoch(epoch, start)) == len(whole) - start
+            for (pictures, labels), (total, (own_pictures, own_labels)) in zip(whole[start:], parts, strict=True):
+                assert total == len(labels)
+                begin, end = part_of(number)(len(labels))
+                np.testing.assert_array_equal(pictures[begin:end], own_pictures)
+                np.testing.assert_array_equal(labels[begin:end], own_labels)
+
+
+@pytest.mark.parametrize("batch_size", [100, 1000, 2000])  # the last of 69, of 169, and of 1,169 examples
+def test_each_worker_reads_its_part_of_each_batch(digits, batch_size):
+    check_parts(
+        digits.pipeline(
+            "train", batch_size=batch_size, training=True, seed=3, augmentation=Augmentation(flip=True, shift=2)
+        ),
+        thirds,
+    )
+
+
+def test_more_workers_than_examples(digits):
+    check_parts(digits.pipeline("validation", batch_size=134), thirds)  # the last batch has one example
+
+
 def test_what_happens_to_an_example_does_not_depend_on_its_batch(digits):
     def augmented(batch_size):
         pipeline = digits.pipeline(

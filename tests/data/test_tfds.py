@@ -172,6 +172,10 @@ def test_streams_keep_the_promise_of_seed_and_epoch(data_dir, monkeypatch):
     for one, other in zip(first[2:], epoch(0, start=2), strict=True):
         np.testing.assert_array_equal(one, other)
     assert not np.array_equal(np.concatenate(first), np.concatenate(epoch(1)))
+    parts = pipeline.divided(lambda total: (total // 4, total // 2)).epoch(0, 1)
+    for whole, (total, (part, _)) in zip(first[1:], parts, strict=True):
+        assert len(whole) == total
+        np.testing.assert_array_equal(whole[total // 4 : total // 2], part)
     plain = data.pipeline("test", batch_size=16)
     for (one, _), (other, _) in zip(plain.epoch(0), plain.epoch(3), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -1,12 +1,17 @@
 """Batches of a split, in one order of stages for every source."""
 
+import copy
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 import tensorflow as tf
 
 from zoo.data.augmentation import NUM_DRAWS, Augmentation
 from zoo.data.errors import DataError
+
+# From the number of examples of a batch to begin and end of a part of it.
+Part: TypeAlias = Callable[[Any], tuple[Any, Any]]
 
 # Keeps the two uses of chance apart: the order of the examples and what happens to them.
 _ORDER, _AUGMENTATION = 0, 1
@@ -72,8 +77,12 @@ class Pipeline:
         self._training = training
         self._seed = seed
         self._augmentation = augmentation
+        self._part: Part | None = None
+        self._trace()
+
+    def _trace(self) -> None:
         self._make: Callable[..., tf.data.Dataset] = self._stages
-        if not examples.shuffles_itself:
+        if not self._examples.shuffles_itself:
             # Traced once: making the dataset of a further epoch then takes a millisecond.
             self._make = tf.function(self._stages, input_signature=[tf.TensorSpec((), tf.int64)] * 2)
 
@@ -100,6 +109,25 @@ class Pipeline:
         dataset = self._make(tf.constant(epoch, tf.int64), tf.constant(start, tf.int64))
         return dataset.apply(tf.data.experimental.assert_cardinality(len(self) - start))
 
+    def divided(self, part: Part) -> "Pipeline":
+        """The same batches, of each only a part: what one of several workers has to read.
+
+        Examples outside of the part are neither read nor decoded, unless the source can only be read in sequence.
+
+        Args:
+            part: From the number of examples of a batch to begin and end of the part. Of a smaller batch it must not
+                be larger.
+
+        Returns:
+            A pipeline whose epochs hold (number of examples of the whole batch, (pictures, labels) of the part).
+        """
+        other = copy.copy(self)
+        other._part = part
+        other._places, other._part_size = self._places_of(part)
+        other.element_spec = tf.TensorSpec((), tf.int32), self.element_spec
+        other._trace()
+        return other
+
     def _stages(self, epoch: tf.Tensor, start: tf.Tensor) -> tf.data.Dataset:
         order, seed, draws = None, None, None
         with tf.device("CPU:0"):  # where tf.data works; from an accelerator, all of this would have to come back
@@ -115,7 +143,11 @@ class Pipeline:
                 draws = tf.random.stateless_uniform((self.num_examples, NUM_DRAWS), chance)
         # Read, decode and resize: what fits is cached in memory, in 8 bits, a quarter of the size that floats would
         # have, and before anything random happens to it.
-        batches = self._examples.batches(order, self.batch_size, start, seed)
+        batch_size = self.batch_size
+        if self._part is not None and order is not None:
+            # The parts of all batches, one after the other: all are of one size, but for that of a smaller last batch.
+            order, batch_size = tf.gather(order, self._places), self._part_size
+        batches = self._examples.batches(order, batch_size, start, seed)
 
         def finish(index: tf.Tensor, pictures: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             # Augmentation and scaling work on the whole batch at once: one set of kernels in place of one an example.
@@ -126,7 +158,30 @@ class Pipeline:
             return tf.cast(pictures, tf.float32) * ((high - low) / 255) + low, tf.cast(labels, tf.int32)
 
         # Prefetch last, so that the accelerator finds a batch ready.
-        return batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+        batches = batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        if self._part is not None:
+            if order is None:
+                batches = batches.map(self._cut)
+            totals = tf.data.Dataset.from_tensor_slices(tf.constant(self._totals(), tf.int32)[start:])
+            batches = tf.data.Dataset.zip(totals, batches)
+        return batches.prefetch(2)
+
+    def _totals(self) -> list[int]:
+        """Number of examples of each batch of an epoch."""
+        full, rest = divmod(self.num_examples, self.batch_size)
+        return [self.batch_size] * full + [rest] * (rest > 0)
+
+    def _places_of(self, part: Part) -> tuple[np.ndarray, int]:
+        """Where in an epoch's order the parts of all batches are, and how many examples a part has at most."""
+        bounds = {total: [int(bound) for bound in part(total)] for total in set(self._totals())}
+        starts = np.arange(len(self)) * self.batch_size
+        parts = [start + np.arange(*bounds[total]) for start, total in zip(starts, self._totals(), strict=True)]
+        return np.concatenate(parts), len(parts[0])
+
+    def _cut(self, pictures: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        assert self._part is not None
+        begin, end = self._part(tf.shape(labels)[0])
+        return pictures[begin:end], labels[begin:end]
 
 
 def index_batches(order: tf.Tensor, batch_size: int, start: tf.Tensor) -> tf.data.Dataset:

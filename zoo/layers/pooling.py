@@ -43,12 +43,11 @@ def max_pool(
         margin = ((dilation_rate, 0), (dilation_rate, 0))
         x = layers.Cropping2D(margin, data_format="channels_last", name=f"{name}_crop")(x)
         return max_pool(x, 1, strides=strides, name=f"{name}_stride")
-    if padding in ("ceil", "zeros"):
-        before = pool_size // 2 if padding == "zeros" else 0
-        after = before or dilation_rate
-        margin = ((before, after), (before, after))
-        x = layers.ZeroPadding2D(margin, data_format="channels_last", name=f"{name}_pad")(x)
-        padding = "valid"
+    if padding == "ceil":
+        x, padding = _zeros_around(x, 0, dilation_rate, name), "valid"
+    elif padding == "zeros":
+        half = dilation_rate * (pool_size // 2)
+        x, padding = _zeros_around(x, half, half, name), "valid"
     if dilation_rate > 1:
         return DilatedPooling2D("max", pool_size, dilation_rate, padding=padding, name=name)(x)
     return layers.MaxPooling2D(pool_size, strides, padding=padding, data_format="channels_last", name=name)(x)
@@ -81,12 +80,17 @@ def average_pool(
         The pooled map (batch, new height, new width, channels).
     """
     if count_include_pad and padding == "same":
-        margin = dilation_rate * (pool_size - 1) // 2
-        x = layers.ZeroPadding2D(margin, data_format="channels_last", name=f"{name}_pad")(x)
-        padding = "valid"
+        half = dilation_rate * (pool_size // 2)
+        x, padding = _zeros_around(x, half, half, name), "valid"
     if dilation_rate > 1:
         return DilatedPooling2D("average", pool_size, dilation_rate, padding=padding, name=name)(x)
     return layers.AveragePooling2D(pool_size, strides, padding=padding, data_format="channels_last", name=name)(x)
+
+
+def _zeros_around(x, before, after, name):
+    """Rows and columns of zeros: above and on the left, below and on the right."""
+    margin = ((before, after), (before, after))
+    return layers.ZeroPadding2D(margin, data_format="channels_last", name=f"{name}_pad")(x)
 
 
 def adaptive_average_pool(x: keras.KerasTensor, size: int, *, name: str) -> keras.KerasTensor:

@@ -8,7 +8,7 @@ order, each replica clipping its gradient before the sum is taken, gives other w
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -98,11 +98,19 @@ class Share:
     """One replica's part of each batch.
 
     A batch is cut into as many parts as there are replicas, their sizes differing by at most one example. A replica
-    for which nothing is left gets the first example again, with the weight 0: some kernels fail on no example.
+    for which nothing is left gets another's example again, with the weight 0: some kernels fail on no example.
+
+    Args:
+        strategy: The replicas.
+        divided: Whether this process holds only the parts of its own replicas, as `of_worker` cuts them: a batch is
+            then (number of examples of the whole, the part).
     """
 
-    def __init__(self, strategy: tf.distribute.Strategy) -> None:
+    def __init__(self, strategy: tf.distribute.Strategy, *, divided: bool = False) -> None:
         self._replicas = strategy.num_replicas_in_sync
+        self._divided = divided
+        self._local = len(strategy.extended.worker_devices) if divided else self._replicas
+        self._first = strategy.extended._id_in_cluster * self._local if divided else 0
         self._thread = threading.local()  # a thread a replica, as tf.distribute traces them
 
     @property
@@ -110,16 +118,26 @@ class Share:
         """Whether this replica has examples of its own: 1.0 or 0.0."""
         return self._thread.present
 
+    def _begin(self, index: Any, total: Any) -> tf.Tensor:
+        """Where replica `index` begins in a batch of `total` examples."""
+        return index * (total // self._replicas) + tf.minimum(index, total % self._replicas)
+
+    def of_worker(self, total: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Begin and end of what this process's replicas get of a batch of `total` examples, at least one of them."""
+        begin = tf.minimum(self._begin(self._first, total), total - 1)
+        return begin, tf.maximum(self._begin(self._first + self._local, total), begin + 1)
+
     def of(self, batch: Any) -> tuple[Any, tf.Tensor]:
         """The examples of this replica and their number, 0 for one that only repeats an example."""
-        total = tf.shape(tf.nest.flatten(batch)[0])[0]
+        total, batch = batch if self._divided else (None, batch)
+        held = tf.shape(tf.nest.flatten(batch)[0])[0]
+        total = held if total is None else total
         if self._replicas == 1:
             self._thread.present = tf.ones(())
             return batch, total
         index = tf.distribute.get_replica_context().replica_id_in_sync_group
-        least, more = total // self._replicas, total % self._replicas
-        count = least + tf.cast(index < more, tf.int32)
-        begin = tf.minimum(index * least + tf.minimum(index, more), total - 1)
+        count = self._begin(index + 1, total) - self._begin(index, total)
+        begin = tf.minimum(self._begin(index, total) - self._begin(self._first, total), held - 1)
         end = begin + tf.maximum(count, 1)
         self._thread.present = tf.cast(count > 0, tf.float32)
         with tf.device("CPU:0"):  # where the batch is; only the share travels to the replica's device
@@ -136,6 +154,34 @@ class Share:
         squares = tf.math.squared_difference(values, tf.reshape(mean, [size or -1 for size in shape]))
         (variance,) = sum_over_replicas([self.present * tf.reduce_sum(squares, axes)])
         return mean, variance / count
+
+
+class AddedLosses:
+    """What layers add to the loss, such as activity regularisers, kept apart for each replica.
+
+    Keras keeps it in the layers, which all replicas share: one that waits for the others in the midst of the model, as
+    synchronised batch normalisation does, would then find theirs.
+    """
+
+    def __init__(self) -> None:
+        self._thread = threading.local()
+
+    @contextlib.contextmanager
+    def kept(self, model: keras.Model) -> Iterator[None]:
+        """While the model is traced."""
+
+        def add_loss(loss: Any) -> None:
+            self._thread.losses += tf.nest.flatten(loss)
+
+        with contextlib.ExitStack() as stack:
+            for layer in dict.fromkeys(model._flatten_layers()):
+                stack.enter_context(replaced(layer, add_loss=add_loss))
+            yield
+
+    def of(self, call: Callable[[], Any]) -> tuple[Any, list[tf.Tensor]]:
+        """What a call of the model returns, and what its layers have added in this replica."""
+        self._thread.losses = []
+        return call(), self._thread.losses
 
 
 def average_statistics(model: keras.Model, count: tf.Tensor) -> None:

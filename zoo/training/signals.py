@@ -1,9 +1,10 @@
 """Signals that ask a training to end: it saves first."""
 
+import contextlib
 import signal
-import threading
 from types import FrameType
-from typing import Any
+
+from zoo.signals import handled
 
 
 class Interruption(SystemExit):
@@ -21,23 +22,19 @@ class Signals:
         received: Number of the signal that came, 0 while none has.
 
     Args:
-        enabled: Whether to do anything; signals reach the main thread only, so in another nothing is done either.
+        enabled: Whether to do anything; in a thread that is not the main one nothing is done either.
     """
 
     def __init__(self, *, enabled: bool) -> None:
         self.received = 0
-        self._enabled = enabled and threading.current_thread() is threading.main_thread()
-        self._old: dict[int, Any] = {}
+        self._handling = handled(self._note) if enabled else contextlib.nullcontext()
 
     def __enter__(self) -> "Signals":
-        if self._enabled:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._old[number] = signal.signal(number, self._note)
+        self._handling.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
+        self._handling.__exit__(None, None, None)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number

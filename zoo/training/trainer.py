@@ -17,13 +17,15 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from zoo.training import kernels, replicas
+from zoo.training import recompute as recomputation
+from zoo.training.cadence import Cadence
 from zoo.training.callbacks import StopTraining
 from zoo.training.checkpoints import NonFinite
 from zoo.training.devices import Devices, is_chief, is_multi_worker, make_strategy
@@ -48,6 +50,19 @@ class Batches(Protocol):
 
 
 Data: TypeAlias = Batches | tf.data.Dataset
+
+# From the number of examples of a batch to begin and end of a part of it.
+Part: TypeAlias = Callable[[Any], tuple[Any, Any]]
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """Batches of which a part can be had without reading the rest, such as `zoo.data.Pipeline`."""
+
+    def divided(self, part: Part) -> Batches:
+        """The same batches, each as (number of its examples, the part of it)."""
+        ...
+
 
 # What happens when the loss of a batch is NaN or infinite.
 OnNonFinite: TypeAlias = Literal["ignore", "stop", "skip", "lower"]
@@ -90,6 +105,8 @@ class Trainer:
         on_nonfinite: What a loss that is NaN or infinite does: "ignore" goes on; the others go back to the last
             checkpoint, and there "stop" ends with NonFiniteLossError, "skip" leaves the batch out, "lower" halves the
             learning rate. They need checkpoints in `fit`.
+        recompute: Whether the backward pass computes feature maps again instead of keeping them: less memory, about a
+            third more time, the same numbers. For functional models with one input and one output; without XLA.
         evaluate_average: Whether evaluation, callbacks at the end of an epoch and the finished model have the averaged
             weights of an optimizer with `use_ema`; the loss of the training is of the raw ones.
 
@@ -124,6 +141,7 @@ class Trainer:
         class_weight: Mapping[int, float] | None = None,
         jit_compile: bool | Literal["auto"] = False,
         on_nonfinite: OnNonFinite = "ignore",
+        recompute: bool = False,
         evaluate_average: bool = True,
     ) -> None:
         if devices is not None and strategy is not None:
@@ -134,6 +152,8 @@ class Trainer:
             raise ValueError(
                 f"on_nonfinite must be 'ignore', 'stop', 'skip' or 'lower'. Received: on_nonfinite={on_nonfinite!r}"
             )
+        if recompute and jit_compile is True:
+            raise ValueError("XLA undoes what recompute does. Received: recompute=True, jit_compile=True")
         self.steps_per_call = steps_per_call
         self.on_nonfinite = on_nonfinite
         self._loss = _loss(loss)
@@ -142,7 +162,8 @@ class Trainer:
         self.is_chief = is_chief(self.strategy)
         self._multi_worker = is_multi_worker(self.strategy)
         self._num_replicas = self.strategy.num_replicas_in_sync
-        self._share = replicas.Share(self.strategy)
+        self._added = replicas.AddedLosses()
+        self._share = replicas.Share(self.strategy, divided=self._multi_worker)
         with self.strategy.scope():
             self.model = model if isinstance(model, keras.Model) else model()
             _refuse_foreign(self.model, self.strategy)
@@ -163,8 +184,10 @@ class Trainer:
                 'on_nonfinite="lower" needs a learning rate that is a number; "skip" and "stop" take any. '
                 "Received: a schedule"
             )
+        differentiate = recomputation.by_pieces if recompute else recomputation.by_one_tape
+        self._differentiate = differentiate(self.model, self._added.of)
         self._compute = self._forward_backward
-        if self._compiles(jit_compile):
+        if self._compiles(jit_compile) and not recompute:
             self._compute = tf.function(self._forward_backward, jit_compile=True, autograph=False)
         # Without autograph: the loops are written for graphs, and converting all that they call takes seconds.
         self._train_call = tf.function(self._train_steps, autograph=False)
@@ -218,9 +241,7 @@ class Trainer:
         """
         if epochs < 1:
             raise ValueError(f"epochs must be at least 1. Received: epochs={epochs}")
-        for name, value in (("save_steps", save_steps), ("save_minutes", save_minutes)):
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be above 0. Received: {name}={value}")
+        cadence = Cadence(save_steps, save_minutes)
         if self.on_nonfinite != "ignore" and self.is_chief and checkpoints is None:
             raise ValueError(f"on_nonfinite={self.on_nonfinite!r} goes back to a checkpoint; give checkpoints to fit.")
         steps = _num_batches(train)
@@ -236,7 +257,8 @@ class Trainer:
         self.model.stop_training = False
         progress = Progress()
         state = TrainingState(self, callbacks, progress)
-        saver = _Saver(self, state, checkpoints, save_steps, save_minutes, steps)
+        saver = _Saver(self, state, checkpoints, cadence, steps)
+        own, own_validation = self._own(train), None if validation is None else self._own(validation)
         for callback in callbacks:
             callback.on_train_begin({})
         if not saver.restore():
@@ -244,8 +266,8 @@ class Trainer:
         with Signals(enabled=checkpoints is not None or self._multi_worker) as signals:
             while progress.epoch < epochs and not self.model.stop_training:
                 try:
-                    self._train_epoch(train, steps, progress, callbacks, saver, signals)
-                    self._end_epoch(validation, progress, callbacks)
+                    self._train_epoch(own, steps, progress, callbacks, saver, signals)
+                    self._end_epoch(own_validation, progress, callbacks)
                     saver.save()
                 except _BadBatch as bad:
                     self._go_back(bad, train, progress, saver, bad_batches)
@@ -269,8 +291,11 @@ class Trainer:
             A number for each name in `metric_names`.
         """
         self._build_metrics(data)
+        return self._evaluate(self._own(data))
+
+    def _evaluate(self, own: Data) -> dict[str, float]:
         self._reset()
-        steps, iterator = _num_batches(data), iter(_epoch(data, 0))
+        steps, iterator = _num_batches(own), iter(_epoch(own, 0))
         for first in range(0, steps, self.steps_per_call):
             self._test_call(iterator, tf.constant(min(self.steps_per_call, steps - first)))
         return self._results()
@@ -279,6 +304,12 @@ class Trainer:
         """The model's outputs (examples, …) in the order of the data; labels are not looked at."""
         iterator = iter(_epoch(data, 0))
         return np.concatenate([self._predict_call(iterator).numpy() for _ in range(_num_batches(data))])
+
+    def _own(self, data: Data) -> Data:
+        """What this process reads of the data: all, or the parts of its replicas where others have the rest."""
+        if not self._multi_worker:
+            return data
+        return data.divided(self._share.of_worker) if isinstance(data, Divisible) else _Cut(data, self._share.of_worker)
 
     def wait_for_all(self) -> None:
         """Until every worker has come here; no worker may end while another still needs it."""
@@ -353,7 +384,7 @@ class Trainer:
         logs = self._results()
         with self._average():
             if validation is not None:
-                logs |= {f"val_{name}": value for name, value in self.evaluate(validation).items()}
+                logs |= {f"val_{name}": value for name, value in self._evaluate(validation).items()}
             logs |= {
                 "learning_rate": float(keras.ops.convert_to_numpy(self.optimizer.learning_rate)),
                 "step": int(keras.ops.convert_to_numpy(self.optimizer.iterations)),
@@ -423,9 +454,16 @@ class Trainer:
     def _has_synchronized_statistics(self) -> bool:
         return self._num_replicas > 1 and any(layer.synchronized for layer in kernels.batch_norm_layers(self.model))
 
-    def _kernels(self) -> contextlib.AbstractContextManager:
+    @contextlib.contextmanager
+    def _kernels(self) -> Iterator[None]:
         """What holds while a graph with the model is traced."""
-        return kernels.batch_norm(self.model, self._share.moments if self._num_replicas > 1 else None)
+        moments = self._share.moments if self._num_replicas > 1 else None
+        with kernels.batch_norm(self.model, moments), self._added.kept(self.model):
+            yield
+
+    def _call(self, inputs: Any, *, training: bool) -> tuple[Any, list[tf.Tensor]]:
+        """The model's outputs, and what its layers add to the loss."""
+        return self._added.of(lambda: self.model(inputs, training=training))
 
     def _train_steps(self, iterator: tf.data.Iterator, num_steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Up to so many steps, fewer after a loss that is not finite; returns their number and the last loss."""
@@ -457,11 +495,11 @@ class Trainer:
 
         def part(inputs: Any) -> tf.Tensor:
             inputs, count = self._share.of(inputs)
-            return self.model(inputs, training=False)[:count]
+            return self._call(inputs, training=False)[0][:count]
 
         with self._kernels():
             if self._multi_worker:  # each worker needs all outputs, and has the whole batch
-                return self.model(inputs, training=False)
+                return self._call(inputs, training=False)[0]
             return tf.concat(self.strategy.experimental_local_results(self.strategy.run(part, args=(inputs,))), 0)
 
     def _replica_step(self, batch: Any) -> tf.Tensor:
@@ -486,26 +524,31 @@ class Trainer:
     def _forward_backward(
         self, inputs: Any, labels: Any, weights: tf.Tensor, total: tf.Tensor, share: tf.Tensor
     ) -> tuple[Any, tf.Tensor, Any, tf.Tensor, tf.Tensor]:
-        """Gradients of this replica's part of the loss; their sum over the replicas is that of the batch."""
-        with tf.GradientTape() as tape:
-            outputs = self.model(inputs, training=True)
+        """Gradients of this replica's part of the loss; their sum over the replicas is that of the batch.
+
+        What layers add are means over the examples, as Keras's activity regularisers are: this replica's have a share.
+        """
+
+        def loss_of(outputs: Any, additions: list[tf.Tensor]) -> tuple[tf.Tensor, Any]:
             losses = self._losses(labels, outputs)
-            penalty, added = self._penalties(share)
+            penalty, added = self._weight_penalty(), _total(additions) * share
             loss = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), total)
             loss += penalty / self._num_replicas + added
-            scaled = self.optimizer.scale_loss(loss)
-        return tape.gradient(scaled, self.model.trainable_variables), losses, outputs, penalty, added
+            return self.optimizer.scale_loss(loss), (losses, outputs, penalty, added)
+
+        gradients, rest = self._differentiate(inputs, loss_of)
+        return gradients, *rest
 
     def _test_step(self, batch: Any) -> None:
         batch, count = self._share.of(batch)
         inputs, labels, weights = _unpack(batch)
         weights = self._weights(inputs, weights)
-        outputs = self.model(inputs, training=False)
+        outputs, additions = self._call(inputs, training=False)
         losses = self._losses(labels, outputs)
         (examples,) = self._sum([tf.cast(count, tf.float32)])
-        penalty, added = self._penalties(self._share.present * (tf.cast(count, tf.float32) / examples))
-        (added,) = self._sum([added])
-        self._update(labels, outputs, losses + penalty + added, weights, weights)
+        (added,) = self._sum([_total(additions) * self._share.present * (tf.cast(count, tf.float32) / examples)])
+        losses += self._weight_penalty() + added
+        self._update(labels, outputs, losses, weights, weights)
 
     def _sum(self, values: list[tf.Tensor]) -> list[tf.Tensor]:
         """The sums over the replicas."""
@@ -540,17 +583,10 @@ class Trainer:
         losses = tf.cast(self._loss.call(labels, tf.cast(outputs, tf.float32)), tf.float32)
         return tf.reduce_mean(tf.reshape(losses, (tf.shape(losses)[0], -1)), axis=1)
 
-    def _penalties(self, share: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """What is added to the loss: by the weights, the same in all replicas; and by this replica's examples.
-
-        The latter are means over the examples, as Keras's activity regularisers are; this replica has a share of them.
-        """
+    def _weight_penalty(self) -> tf.Tensor:
+        """What regularised weights add to the loss, the same in all replicas."""
         weights = self.model.trainable_variables
-        by_weights = [variable.regularizer(variable) for variable in weights if variable.regularizer is not None]
-        by_examples = [
-            loss for layer in dict.fromkeys(self.model._flatten_layers()) for loss in layer._get_own_losses()
-        ]
-        return _total(by_weights), _total(by_examples) * share
+        return _total([variable.regularizer(variable) for variable in weights if variable.regularizer is not None])
 
     def _update(self, labels: Any, outputs: Any, losses: tf.Tensor, in_loss: tf.Tensor, weights: tf.Tensor) -> None:
         self._mean_loss.update_state(losses, sample_weight=in_loss)
@@ -633,39 +669,27 @@ class _Saver:
     """When a checkpoint is written, and how all workers come by one."""
 
     def __init__(
-        self,
-        trainer: Trainer,
-        state: TrainingState,
-        store: Store | None,
-        save_steps: int | None,
-        save_minutes: float | None,
-        num_batches: int,
+        self, trainer: Trainer, state: TrainingState, store: Store | None, cadence: Cadence, num_batches: int
     ) -> None:
-        self._num_batches = num_batches
         self._trainer, self._state, self._store = trainer, state, store
-        self._save_steps, self._save_seconds = save_steps, None if save_minutes is None else 60 * save_minutes
-        self._saved_step, self._saved_time = 0, time.monotonic()
+        self._cadence, self._num_batches = cadence, num_batches
 
     def is_due(self) -> bool:
         """Whether steps or minutes ask for a checkpoint now."""
-        if self._store is None:
-            return False
-        if self._save_steps is not None and self._state.progress.step - self._saved_step >= self._save_steps:
-            return True
-        return self._save_seconds is not None and time.monotonic() - self._saved_time >= self._save_seconds
+        return self._store is not None and self._cadence.is_due(self._state.progress.step, time.monotonic())
 
     def save(self) -> None:
         """Take the state and let the store write it; all workers call it together."""
         if self._store is None and not self._trainer._multi_worker:
             return
+        # Also where the state is refused: else each batch from now on would try it again.
+        self._cadence.count_from(self._state.progress.step, time.monotonic())
         arrays, facts = self._state.take()
         if self._store is not None:
             try:
                 self._store.save(self._state.progress.step, arrays, facts)
             except NonFinite as error:
                 self._refused(error)
-                return
-        self._saved_step, self._saved_time = self._state.progress.step, time.monotonic()
 
     def _refused(self, error: NonFinite) -> None:
         """A kernel that clips, such as a rectifier's, may hide from the loss that weights are not finite."""
@@ -680,16 +704,14 @@ class _Saver:
 
     def restore(self) -> bool:
         """Put the newest state that is whole back; False if there is none."""
-        found = None
-        if self._store is not None:
-            found = self._store.latest()
-        content = None if found is None else (found.arrays, found.state)
+        found = self._store.latest() if self._store is not None else None
+        content = (found.arrays, found.state) if found is not None else None
         if self._trainer._multi_worker:
             content = from_chief(self._trainer.strategy, self._trainer.is_chief, content, self._state)
         if content is None:
             return False
         self._state.put(*content)
-        self._saved_step, self._saved_time = self._state.progress.step, time.monotonic()
+        self._cadence.count_from(self._state.progress.step, time.monotonic())
         return True
 
     def wait(self) -> None:
@@ -784,6 +806,25 @@ def _epoch(data: Data, epoch: int, start: int = 0) -> tf.data.Dataset:
     if isinstance(data, tf.data.Dataset):
         return data.skip(start) if start else data
     return data.epoch(epoch, start)
+
+
+class _Cut:
+    """Data that comes whole, of which a worker keeps its part."""
+
+    def __init__(self, data: Data, part: Part) -> None:
+        self._data, self._part = data, part
+        self.element_spec = tf.TensorSpec((), tf.int32), data.element_spec
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def epoch(self, epoch: int = 0, start: int = 0) -> tf.data.Dataset:
+        def cut(*batch: Any) -> tuple[tf.Tensor, Any]:
+            total = tf.shape(tf.nest.flatten(batch)[0])[0]
+            begin, end = self._part(total)
+            return total, tf.nest.map_structure(lambda tensor: tensor[begin:end], batch)
+
+        return _epoch(self._data, epoch, start).map(cut)
 
 
 def _unpack(batch: Any) -> tuple[Any, Any, Any]:

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from representatives import backbone_and_block, cheapest
 
 import zoo
 from zoo import registry
@@ -11,15 +12,11 @@ from zoo.builder import builder
 KNOB = "output_stride"
 
 
-def representatives():
-    """The cheapest image model of each backbone and block that has the knob."""
-    cheapest = {}
-    for name in sorted(zoo.list_models(modality="image"), key=lambda name: zoo.model_card(name).num_macs):
-        entry = registry.entry(name)
-        if KNOB in registry.keyword_parameters(entry.backbone):
-            block = entry.row.get("block")
-            cheapest.setdefault((entry.backbone, getattr(block, "func", block)), name)
-    return sorted(cheapest.values())
+def has_the_knob(name):
+    return KNOB in registry.keyword_parameters(registry.entry(name).backbone)
+
+
+REPRESENTATIVES = cheapest(backbone_and_block, list(filter(has_the_knob, zoo.list_models(modality="image"))))
 
 
 def own_strides(name):
@@ -44,7 +41,7 @@ def randomised(model):
     return model
 
 
-@pytest.mark.parametrize("name", representatives())
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_dilated_network_computes_what_the_strided_one_does(name):
     """Two stages are dilated; every fourth position is one of the strided network's."""
     *_, output_stride, _, last = own_strides(name)
@@ -65,7 +62,7 @@ def test_dilated_network_computes_what_the_strided_one_does(name):
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", representatives())
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_other_strides_are_refused_with_the_legal_ones(name):
     with pytest.raises(ValueError, match=r"output_stride must be one of .*\d\. Received: output_stride=12"):
         zoo.create_model(name, include_top=False, output_stride=12)

@@ -1,0 +1,34 @@
+"""Which networks stand for all others of their kind, where a check of each registered name would take too long."""
+
+import functools
+from collections.abc import Callable, Hashable, Sequence
+
+import zoo
+from zoo import registry
+
+
+def cheapest(kind: Callable[[str], Hashable], names: Sequence[str]) -> list[str]:
+    """Of each kind of network the name with the fewest multiply-accumulates, in the order of the alphabet."""
+    chosen: dict[Hashable, str] = {}
+    for name in sorted(names, key=lambda name: zoo.model_card(name).num_macs):
+        chosen.setdefault(kind(name), name)
+    return sorted(chosen.values())
+
+
+def backbone(name: str) -> Hashable:
+    return registry.entry(name).backbone
+
+
+def backbone_and_block(name: str) -> Hashable:
+    """Also the block that a residual or dense network repeats; not the numbers that are filled in there."""
+    block = registry.entry(name).row.get("block")
+    return registry.entry(name).backbone, getattr(block, "func", block)
+
+
+def architecture(name: str) -> Hashable:
+    """Backbone, head and block; of a block with arguments filled in whether it groups, for all else is numbers."""
+    entry = registry.entry(name)
+    block = entry.row.get("block")
+    if isinstance(block, functools.partial):
+        return entry.backbone, entry.head, block.func, *(("groups",) if "groups" in block.keywords else ())
+    return entry.backbone, entry.head, block

@@ -1,0 +1,114 @@
+"""Recomputed feature maps: the numbers of the usual backward pass, from less memory."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import zoo
+from zoo.training.recompute import cut
+
+
+def network(**arguments):
+    """Residual, with what has state: batch norm, dropout, stochastic depth."""
+    keras.utils.set_random_seed(3)
+    return zoo.create_model("resnet20", input_shape=(8, 8, 1), drop_path=0.3, **arguments)
+
+
+def batches(count=50):
+    rng = np.random.default_rng(0)
+    pictures = rng.normal(size=(count, 8, 8, 1)).astype("float32")
+    return tf.data.Dataset.from_tensor_slices((pictures, rng.integers(0, 10, count))).batch(16)
+
+
+def train(model, **options):
+    optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
+    trainer = zoo.training.Trainer(model, optimizer=optimizer, loss="sparse_categorical_crossentropy", **options)
+    history = trainer.fit(batches(), epochs=2)
+    return trainer.model.get_weights(), [epoch["loss"] for epoch in history]
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_weights_statistics_and_dropout_are_those_of_the_usual_training(policy):
+    keras.config.set_dtype_policy(policy)
+    expected, losses = train(network())
+    got, again = train(network(), recompute=True)
+    assert again == pytest.approx(losses, rel=1e-5)
+    for one, other in zip(expected, got, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5)
+
+
+def test_penalties_of_weights_and_shared_layers_count_once():
+    def model():
+        keras.utils.set_random_seed(1)
+        source = keras.Input((8, 8, 1))
+        shared = layers.Conv2D(4, 3, padding="same", kernel_regularizer=keras.regularizers.L2(0.1))
+        x = layers.Conv2D(4, 1)(source)
+        for _ in range(3):
+            x = layers.ReLU()(shared(x))
+        return keras.Model(source, layers.Dense(10, activation="softmax")(layers.Flatten()(x)))
+
+    expected, _ = train(model())
+    got, _ = train(model(), recompute=True)
+    for one, other in zip(expected, got, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", ["densenet40_k12", "resnet20", "vgg11", "squeezenet1_1", "inception_v3", "mobilenet_v2"]
+)
+def test_pieces_are_the_network(name):
+    size = max(32, zoo.model_card(name).min_size)
+    model = zoo.create_model(name, input_shape=(size, size, 3), classes=4)
+    pieces = cut(model)
+    assert len(pieces) > 3
+    x = np.random.default_rng(0).normal(size=(2, size, size, 3)).astype("float32")
+    expected = model(x, training=False)
+    for piece in pieces:
+        x = piece(x, training=False)
+    np.testing.assert_array_equal(x, expected)
+    held = [id(weight) for piece in pieces for weight in (*piece.trainable_variables, *piece.non_trainable_variables)]
+    assert sorted(held) == sorted(map(id, model.variables))
+
+
+def test_what_cannot_be_recomputed_is_refused():
+    loss = {"optimizer": "sgd", "loss": "sparse_categorical_crossentropy", "recompute": True}
+    with pytest.raises(ValueError, match=r"XLA undoes what recompute does. Received: recompute=True, jit_compile=True"):
+        zoo.training.Trainer(network(), jit_compile=True, **loss)
+    source = keras.Input((4,))
+    with pytest.raises(ValueError, match=r"can be cut nowhere: at no place one tensor alone goes on"):
+        zoo.training.Trainer(keras.Model(source, layers.Dense(2)(source)), **loss)
+    hidden = layers.Dense(3, activity_regularizer="l2", name="hidden")(source)
+    with pytest.raises(ValueError, match=r"A model whose layers add losses cannot be recomputed. Received: 'noisy'"):
+        zoo.training.Trainer(keras.Model(source, layers.Dense(2)(hidden), name="noisy"), **loss).fit(
+            tf.data.Dataset.from_tensors((np.zeros((2, 4)), np.zeros(2))), epochs=1
+        )
+    with pytest.raises(ValueError, match=r"with one input and one output can be recomputed. Received: 'two'"):
+        zoo.training.Trainer(keras.Model(source, [hidden, source], name="two"), **loss)
+
+
+PEAK = """
+import json, resource, sys
+import numpy as np, keras, tensorflow as tf, zoo
+model = zoo.create_model("densenet40_k12", input_shape=(32, 32, 3))
+recompute = sys.argv[1] == "True"
+optimizer = keras.optimizers.SGD(0.1)
+trainer = zoo.training.Trainer(model, optimizer=optimizer, loss="sparse_categorical_crossentropy", recompute=recompute)
+data = tf.data.Dataset.from_tensors((np.zeros((64, 32, 32, 3), "float32"), np.zeros(64, "int32")))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+trainer.fit(data.repeat(2), epochs=1)
+print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+"""
+
+
+def test_training_takes_less_memory():
+    peaks = {}
+    for recompute in (False, True):
+        command = [sys.executable, "-c", PEAK, str(recompute)]
+        peaks[recompute] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert peaks[True] < 0.6 * peaks[False], peaks
