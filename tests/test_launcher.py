@@ -123,7 +123,7 @@ import json, os, sys
 from zoo.cli import main
 index = json.loads(os.environ.get("TF_CONFIG", '{"task": {"index": 0}}'))["task"]["index"]
 arguments = ["--epochs", "5", "--batch-size", "64", "--save-steps", "4", "--average", "0.9"]
-sys.exit(main(["train", "simple_cnn", *arguments, "--out", f"{sys.argv[1]}/{index}"]))
+sys.exit(main(["train", "simple_cnn", *arguments, "--out", f"{sys.argv[1]}/{index}", *sys.argv[2:]]))
 """
 
 
@@ -137,7 +137,7 @@ def epochs_of(folder):
     return len(metrics.read_text().splitlines()) if metrics.exists() else 0
 
 
-def until(condition, processes=(), seconds=120):
+def until(condition, processes=(), seconds=300):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -199,9 +199,14 @@ def test_f44_only_the_chief_writes(whole):
 
 
 @pytest.mark.slow
-def test_f40_two_workers_train_as_one_process_does(whole, tmp_path):
-    """By the command, whose workers read their parts of each batch."""
-    subprocess.run(command_of(tmp_path), check=True, cwd=ROOT, capture_output=True)
+def test_f07_f40_one_device_then_two_train_as_two_workers_do(whole, tmp_path):
+    """Interrupted on one device, gone on with on two: the same examples, steps and rates."""
+    with subprocess.Popen(command_of(tmp_path), cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        until(lambda: epochs_of(tmp_path) >= 2, [process])
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 143
+    assert epochs_of(tmp_path) < 5
+    subprocess.run([*command_of(tmp_path), "--devices", "2"], check=True, cwd=ROOT, capture_output=True)
     check_alike(tmp_path, whole)
 
 

@@ -20,8 +20,15 @@ if TYPE_CHECKING:
     import rich.table
 
     from zoo.registry import Card
+    from zoo.training import Recipe
 
 GAVE_UP, BAD_INPUT = 1, 2
+
+# What `zoo.training.Hyperparameters` takes; said here again, as help comes before TensorFlow is imported.
+OPTIMIZERS = (
+    "adamw", "sgd", "torch_sgd", "rmsprop", "lamb", "lars", "adam", "nadam", "lion", "adagrad", "adadelta"
+)  # fmt: skip
+SCHEDULES = ("constant", "cosine", "polynomial", "exponential", "multi_step", "one_cycle")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -71,7 +78,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="zoo", description="Convolutional networks for Keras 3: list, train, evaluate, predict.")
     parser.add_argument("--traceback", action="store_true", help="show the whole traceback of an error")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
-    adders = (_add_list, _add_info, _add_train, _add_launch, _add_evaluate, _add_predict, _add_report, _add_weights)
+    adders = (
+        _add_list, _add_info, _add_recipes, _add_train, _add_launch, _add_evaluate, _add_predict, _add_report,
+        _add_weights, _add_check_data,
+    )  # fmt: skip
     for add in adders:
         add(commands)
     for entry_point in importlib.metadata.entry_points(group="zoo.commands"):
@@ -191,10 +201,66 @@ def _shape(sizes: Sequence[int] | None) -> str:
     return "whole input" if sizes is None else "×".join(map(str, sizes))
 
 
+def _add_recipes(commands: Any) -> None:
+    parser = commands.add_parser("recipes", help="list the recipes for training, or show one")
+    parser.add_argument("name", nargs="?", metavar="NAME|FILE", help="recipe to show in full (default: list all)")
+    parser.add_argument("--json", action="store_true", help="print JSON, which --recipe reads as a file")
+    parser.set_defaults(run=_recipes)
+
+
+def _recipes(arguments: argparse.Namespace) -> None:
+    from zoo import training
+
+    if arguments.name is None:
+        recipes = [training.recipe(name) for name in training.list_recipes()]
+        if arguments.json:
+            print(json.dumps([recipe.to_dict() for recipe in recipes], indent=2))
+            return
+        rows = [
+            (recipe.name, recipe.summary, f"{recipe.source.title} ({recipe.source.year}), {recipe.source.url}",
+             str(recipe.published or ""), "compared" if recipe.source.checked else "recalled")
+            for recipe in recipes
+        ]  # fmt: skip
+        _print(_table(("recipe", "what", "source", "published", "numbers"), rows, title=f"{len(rows)} recipes"))
+        return
+    recipe = training.resolve_recipe(arguments.name, arguments.name)
+    if arguments.json:
+        print(json.dumps(recipe.to_dict(), indent=2))
+        return
+    _print(_table(None, list(_recipe_facts(recipe)), title=f"{recipe.name}: {recipe.summary}"))
+
+
+def _recipe_facts(recipe: "Recipe") -> Iterator[tuple[str, str]]:
+    """What a recipe says, hyper-parameters that have their default left out."""
+    import dataclasses
+
+    from zoo.training.recipe_book import EVERYWHERE
+
+    source = recipe.source
+    yield "source", f"{source.title} ({source.year}), {source.place}, {source.url}"
+    yield "numbers compared with", ", ".join(source.checked) or "nothing: recalled from the source"
+    if recipe.published:
+        yield "published", str(recipe.published)
+    if recipe.models:
+        yield "models", ", ".join(recipe.models)
+    hyper = recipe.hyperparameters
+    always = ("epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule", "augment")
+    for item in dataclasses.fields(hyper):
+        value = getattr(hyper, item.name)
+        default = item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
+        if item.name in always or value != default:
+            yield item.name, json.dumps(value)
+    for text in (*recipe.differences, *EVERYWHERE):
+        yield "differs", text
+
+
 def _add_train(commands: Any) -> None:
     parser = commands.add_parser("train", help="train a model, evaluate it, write a run folder with a report")
     add, none = parser.add_argument, argparse.SUPPRESS
     add("model", help="registered name")
+    add("--recipe", metavar="NAME|FILE",
+        help='recipe of `zoo recipes`, a .json or .toml file, or "paper" for that of the model\'s paper; its numbers '
+             "stand in place of the defaults below (default: none)")  # fmt: skip
     add("--data", default=none, help="digits, tfds:NAME or folder:PATH (default: digits)")
     add("--out", required=True, metavar="DIR",
         help="run folder; an unfinished run of the same settings goes on where it was")  # fmt: skip
@@ -208,11 +274,13 @@ def _add_train(commands: Any) -> None:
     add("--split-seed", type=int, default=none, help="seed of the split of the data (default: 0)")
     add("--epochs", type=int, default=none, help="largest number of epochs (default: 150)")
     add("--batch-size", type=int, default=none, help="examples of a batch (default: 32)")
-    add("--optimizer", choices=("adamw", "sgd"), default=none, help="sgd has momentum 0.9 (default: adamw)")
+    add("--optimizer", choices=OPTIMIZERS, default=none, metavar="NAME",
+        help=f"{', '.join(OPTIMIZERS)}; sgd has momentum 0.9 (default: adamw)")  # fmt: skip
     add("--learning-rate", type=float, default=none, help="learning rate at the start (default: 0.003)")
     add("--weight-decay", type=float, default=none, help="decoupled weight decay (default: 0.05)")
-    add("--schedule", choices=("constant", "cosine"), default=none,
-        help="course of the learning rate; cosine goes to 0 and leaves out --plateau (default: constant)")  # fmt: skip
+    add("--schedule", choices=SCHEDULES, default=none, metavar="NAME",
+        help=f"course of the learning rate: {', '.join(SCHEDULES)}; all but constant leave out --plateau "
+             "(default: constant)")  # fmt: skip
     add("--average", type=float, default=none, metavar="MOMENTUM",
         help="keep a moving average of the weights, such as 0.999; 0: none (default: 0.0)")  # fmt: skip
     add("--clip-norm", type=float, default=none, metavar="NORM", help="clip the gradient's norm (default: no clipping)")
@@ -228,13 +296,16 @@ def _add_train(commands: Any) -> None:
     add("--target", type=float, default=none, help="stop at this validation accuracy, 0 to 1 (default: none)")
     add("--max-minutes", type=float, default=none, help="stop after so many minutes (default: no limit)")
     add("--augment", default=none, metavar="LIST",
-        help='augmentation, such as "flip,shift=2" in pixels; "" for none (default: shift=1)')  # fmt: skip
+        help='augmentation, such as "crop+flip+trivialaugment"; "" for none (default: shift=1)')  # fmt: skip
     add("--image-size", type=_size, default=none, metavar="H[xW]",
         help="resize pictures to this many pixels (default: the data's size, where the model takes it)")  # fmt: skip
+    add("--weights", default=none, metavar="TAG|PATH",
+        help="weights to begin with: a tag of `zoo weights list` or a folder of weights (default: random)")  # fmt: skip
     add("--on-bad", choices=("raise", "skip", "count"), default=none,
         help="what a broken file of a folder does (default: raise)")  # fmt: skip
-    add("--set", dest="knobs", type=_knob, action="append", default=[], metavar="KNOB=VALUE",
-        help="argument of the model's family, such as drop_path=0.1; may be repeated (default: none)")  # fmt: skip
+    add("--set", dest="values", type=_knob, action="append", default=[], metavar="NAME=VALUE",
+        help="any hyper-parameter, such as lr=0.05 or mixup=0.2, or argument of the model's family, such as "
+             "drop_path=0.1; may be repeated (default: none)")  # fmt: skip
     parser.set_defaults(run=_train)
 
 
@@ -242,10 +313,16 @@ def _train(arguments: argparse.Namespace) -> None:
     import dataclasses
 
     from zoo import runs, training
+    from zoo.training.hyperparameters import ALIASES
 
-    names = {field.name for field in dataclasses.fields(runs.Settings)} - {"knobs"}
+    names = {field.name for field in dataclasses.fields(runs.Settings)} - {"knobs", "recipe"}
     given = {name: value for name, value in vars(arguments).items() if name in names}
-    settings = runs.Settings(**given, knobs=dict(arguments.knobs))
+    numbers = {*names, *ALIASES} - {"model", "data"}
+    given |= {ALIASES.get(name, name): value for name, value in arguments.values if name in numbers}
+    if knobs := {name: value for name, value in arguments.values if name not in numbers}:
+        given["knobs"] = knobs
+    settings = runs.Settings(**given) if arguments.recipe is None else runs.Settings.from_recipe(
+        arguments.recipe, **given)  # fmt: skip
     with training.ProgressBar(settings.batch_size) as progress:
         run = runs.train(
             settings,
@@ -350,6 +427,38 @@ def _report(arguments: argparse.Namespace) -> None:
     from zoo import runs
 
     print(runs.open_run(arguments.folder).report())
+
+
+def _add_check_data(commands: Any) -> None:
+    parser = commands.add_parser("check-data", help="look a data set through: counts, duplicates, leaks, bad files")
+    parser.add_argument("data", metavar="DATA", help="digits, tfds:NAME or folder:PATH")
+    parser.add_argument("--split-seed", type=int, default=0, help="seed of the split of the data (default: 0)")
+    parser.add_argument("--on-bad", choices=("raise", "skip", "count"), default="count",
+        help="what a broken file of a folder does (default: count)")  # fmt: skip
+    parser.add_argument("--group-by", metavar="REGEX",
+        help='what names correlated files of a folder, such as "(person[0-9]+)" (default: none are)')  # fmt: skip
+    parser.set_defaults(run=_check_data)
+
+
+def _check_data(arguments: argparse.Namespace) -> None:
+    from zoo import data
+
+    groups = arguments.group_by
+    options = {"group_by": groups} if arguments.data.startswith("folder:") else {}
+    dataset = data.load(arguments.data, split_seed=arguments.split_seed, on_bad=arguments.on_bad, **options)
+    report = data.check(dataset, group_by=groups)
+    rows = [(label, *map(str, numbers)) for label, numbers in report.num_examples.items()]
+    _print(_table(("class", *dataset.splits), rows, right=(1, 2, 3), title=dataset.source))
+    (low_height, high_height), (low_width, high_width) = report.sizes
+    print(f"height {low_height} to {high_height}, width {low_width} to {high_width} pixels; "
+          f"fingerprint {dataset.fingerprint[:16]}")  # fmt: skip
+    for note in report.notes:
+        print(f"note: {note}")
+    for problem in report.problems:
+        print(f"problem: {problem}")
+    if report.problems:
+        raise data.DataError(f"{arguments.data}: problems found: {len(report.problems)}; see above")
+    print("no problem found")
 
 
 def _add_weights(commands: Any) -> None:

@@ -205,15 +205,15 @@ def test_two_trainings_in_one_folder_are_refused(tmp_path):
         ({"learning_rate": 0}, ValueError, "learning_rate must be above 0"),
         ({"learning_rate": float("nan")}, ValueError, "learning_rate must be above 0"),
         ({"weight_decay": -1}, ValueError, "weight_decay must be at least 0"),
-        ({"optimizer": "lion"}, ValueError, "optimizer must be 'adamw' or 'sgd'"),
+        ({"optimizer": "sgdm"}, ValueError, "optimizer must be 'adamw', 'sgd', .*Received: optimizer='sgdm'"),
         ({"target": 99}, ValueError, "target must be above 0 and at most 1. Received: target=99"),
-        ({"schedule": "linear"}, ValueError, "schedule must be 'constant' or 'cosine'. Received: schedule='linear'"),
+        ({"schedule": "linear"}, ValueError, "schedule must be 'constant', .*. Received: schedule='linear'"),
         ({"average": 1.0}, ValueError, "average must be from 0 to below 1. Received: average=1.0"),
         ({"clip_norm": 0.0}, ValueError, "clip_norm must be above 0. Received: clip_norm=0.0"),
         ({"accumulate": 0}, ValueError, "accumulate must be at least 1"),
         ({"on_nonfinite": "go"}, ValueError, "on_nonfinite must be 'stop', 'skip' or 'lower'"),
         ({"on_nonfinite": "lower", "schedule": "cosine"}, ValueError, '"lower" needs schedule="constant"'),
-        ({"augment": "blur"}, ValueError, 'Augmentations are "flip"'),
+        ({"augment": "blur"}, ValueError, "Augmentations are flip"),
     ],
 )
 def test_illegal_settings_are_refused_before_anything_is_read(changes, error, message):

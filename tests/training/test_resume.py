@@ -262,12 +262,21 @@ def test_sigterm_saves_and_exits_with_143(tmp_path):
     assert history == fit(tmp_path / "whole", [])[1]
 
 
-def driven(folder, kills, devices=1):
-    command = [sys.executable, str(DRIVER), str(folder), str(kills), "1", str(devices)]
+def driven(folder, kills, devices=1, processes=1):
+    """Trainings killed so often in all, shared among processes that draw other moments."""
     environment = {**os.environ, "PYTHONPATH": str(DRIVER.parents[2])}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert "equal to the bit" in result.stdout
+    running = []
+    for seed in range(1, processes + 1):
+        (folder / str(seed)).mkdir()
+        numbers = [kills // processes, seed, devices]
+        command = [sys.executable, str(DRIVER), str(folder / str(seed)), *map(str, numbers)]
+        with (folder / str(seed) / "errors").open("w") as errors:
+            running.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True))
+    for seed, process in enumerate(running, 1):
+        output, _ = process.communicate()
+        assert process.returncode == 0, (folder / str(seed) / "errors").read_text()[-3000:]
+        assert f"{kills // processes} kills" in output
+        assert "equal to the bit" in output
 
 
 def test_killed_trainings_end_with_the_same_bits(tmp_path):
@@ -276,7 +285,7 @@ def test_killed_trainings_end_with_the_same_bits(tmp_path):
 
 @pytest.mark.slow
 def test_trainings_killed_a_hundred_times_end_with_the_same_bits(tmp_path):
-    driven(tmp_path, 100)
+    driven(tmp_path, 100, processes=4)
 
 
 @pytest.mark.slow

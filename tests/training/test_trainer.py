@@ -250,6 +250,51 @@ def test_data_that_cannot_be_trained_on_is_refused():
         trainer.evaluate(tf.data.Dataset.from_tensor_slices(np.ones((4, 8, 8, 1), "float32")).batch(2))
 
 
+def data_of(images, labels):
+    return tf.data.Dataset.from_tensor_slices((images, labels)).batch(4)
+
+
+@pytest.mark.parametrize("shape", [(6, 8, 8, 3), (6, 1, 8, 8), (6, 12, 12, 1)])
+def test_f23_pictures_of_another_form_are_refused_before_the_first_step(shape):
+    trainer = make_trainer()
+    data = data_of(np.zeros(shape, "float32"), np.zeros(6, "int32"))
+    with pytest.raises(
+        ValueError, match=r"takes inputs of \(8, 8, 1\). Received: .* or make the model with this input"
+    ):
+        trainer.fit(data, epochs=1)
+    with pytest.raises(ValueError, match=r"takes inputs of \(8, 8, 1\)"):
+        trainer.evaluate(data)
+
+
+def test_f22_labels_of_another_form_are_refused_before_the_first_step():
+    images, index = np.zeros((6, 8, 8, 1), "float32"), np.zeros(6, "int32")
+    one_hot = np.eye(4, dtype="float32")[index]
+    with pytest.raises(
+        ValueError, match=r"index of each example's class; use categorical_.* Received: labels of \(4,\)"
+    ):
+        make_trainer().fit(data_of(images, one_hot), epochs=1)
+    with pytest.raises(ValueError, match=r"number for each class, \(4,\); use sparse_.* Received: labels of \(\)"):
+        make_trainer(loss="categorical_crossentropy").fit(data_of(images, index), epochs=1)
+    with pytest.raises(ValueError, match=r"number for each class, \(4,\); use sparse_.* Received: labels of \(3,\)"):
+        make_trainer(loss="categorical_crossentropy").fit(data_of(images, one_hot[:, :3]), epochs=1)
+    make_trainer().fit(data_of(images, index[:, None]), epochs=1)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_f22_a_label_out_of_range_ends_the_training(tmp_path, jit_compile):
+    data = data_of(np.zeros((6, 8, 8, 1), "float32"), np.array([0, 1, 2, 3, 4, 0], "int32"))
+    store = training.Checkpoints(tmp_path, background=False)
+    trainer = make_trainer(jit_compile=jit_compile, on_nonfinite="stop")
+    # XLA has no errors: what it makes of such a label is NaN.
+    error = training.NonFiniteLossError if jit_compile else tf.errors.InvalidArgumentError
+    with pytest.raises(
+        error,
+        match="loss of batch 1 of epoch 1 is nan" if jit_compile else r"= 4 is not in \[0, 4\)|outside the valid range",
+    ):
+        trainer.fit(data, epochs=1, checkpoints=store)
+    store.close()
+
+
 def test_runs_under_an_explicit_strategy():
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     with strategy.scope():

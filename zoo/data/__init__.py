@@ -1,9 +1,47 @@
 """Data: sources with a fixed split, and batches in an order that is a function of seed and epoch."""
 
-from zoo.data.augmentation import Augmentation
+from zoo.data.augmentation import (
+    Augmentation,
+    AutoAugment,
+    ColorJitter,
+    Cutout,
+    Flip,
+    Lighting,
+    Mix,
+    RandAugment,
+    RandomErasing,
+    RandomResizedCrop,
+    Shift,
+    TrivialAugment,
+)
+from zoo.data.check import DataReport, check
 from zoo.data.dataset import Dataset, OnBad, load
 from zoo.data.errors import DataError
 from zoo.data.pictures import read_image
 from zoo.data.pipeline import Pipeline
+from zoo.data.statistics import ChannelStatistics, channel_statistics
 
-__all__ = ["Augmentation", "DataError", "Dataset", "OnBad", "Pipeline", "load", "read_image"]
+__all__ = [
+    "Augmentation",
+    "AutoAugment",
+    "ChannelStatistics",
+    "ColorJitter",
+    "Cutout",
+    "DataError",
+    "DataReport",
+    "Dataset",
+    "Flip",
+    "Lighting",
+    "Mix",
+    "OnBad",
+    "Pipeline",
+    "RandAugment",
+    "RandomErasing",
+    "RandomResizedCrop",
+    "Shift",
+    "TrivialAugment",
+    "channel_statistics",
+    "check",
+    "load",
+    "read_image",
+]

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -14,10 +14,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from zoo.data.augmentation import Augmentation
+from zoo.data.augmentation import Augmentation, Mix, RandomResizedCrop
+from zoo.data.augmentation.steps import crop_draws
 from zoo.data.errors import DataError, printable
 from zoo.data.pictures import check_form, fit, quiet_pillow
-from zoo.data.pipeline import Examples, Pipeline, index_batches
+from zoo.data.pipeline import Examples, Pipeline, visit_batches
+from zoo.data.splits import folds, group_names
 
 OnBad = Literal["raise", "skip", "count"]
 
@@ -39,8 +41,8 @@ class Split(Protocol):
 
     def __len__(self) -> int: ...
 
-    def examples(self, size: tuple[int, int], channels: int) -> Examples:
-        """The examples brought to a size and a number of channels."""
+    def examples(self, size: tuple[int, int], channels: int, crop: RandomResizedCrop | None) -> Examples:
+        """The examples, cropped and brought to a size and a number of channels."""
         ...
 
 
@@ -61,11 +63,28 @@ class Source:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def examples(self, size: tuple[int, int], channels: int) -> Examples:
-        """The examples brought to a size and a number of channels, in memory where they fit."""
-        if len(self) * size[0] * size[1] * channels <= CACHE_BYTES:
+    def joined(self, other: "Source") -> "Source":
+        """The examples of both, those of the other one last."""
+        count = len(self)
+        return Source(
+            np.concatenate([self.labels, other.labels]),
+            [*self.names, *other.names],
+            lambda index: self.picture(index) if index < count else other.picture(index - count),
+        )
+
+    def chosen(self, indices: np.ndarray) -> "Source":
+        """Some of the examples, in this order."""
+        return Source(
+            self.labels[indices],
+            [self.names[index] for index in indices],
+            lambda index: self.picture(int(indices[index])),
+        )
+
+    def examples(self, size: tuple[int, int], channels: int, crop: RandomResizedCrop | None) -> Examples:
+        """The examples brought to a size and a number of channels, in memory where they fit and are not cropped."""
+        if crop is None and len(self) * size[0] * size[1] * channels <= CACHE_BYTES:
             return _Held(self, size, channels)
-        return _Decoded(self, size, channels)
+        return _Decoded(self, size, channels, crop)
 
 
 @dataclass(frozen=True)
@@ -123,6 +142,45 @@ class Dataset:
         """What an example is called, e.g. `digits/17` or a file's path below the folder."""
         return self._split(split).names[index]
 
+    def fold(self, number: int, *, of: int, seed: int = 0, group_by: str | None = None) -> "Dataset":
+        """The same data with training and validation examples divided anew, for cross-validation.
+
+        The folds together use each example of the training and validation splits once for validation. The test split
+        stays as it is, and so stays unseen while folds choose.
+
+        Args:
+            number: Which fold is the validation split, 0 to `of - 1`.
+            of: Number of folds, at least 2.
+            seed: Another seed gives other folds.
+            group_by: Regular expression, searched in each example's name; examples of which its first group matches
+                the same come into the same fold. None where all are independent.
+
+        Returns:
+            The data set; its fingerprint is the same.
+
+        Raises:
+            DataError: There is no such fold, there are too few examples, or the data is read in sequence.
+
+        Example:
+            >>> import zoo
+            >>> zoo.data.load("digits").fold(0, of=5).num_examples
+            {'train': 1150, 'validation': 288, 'test': 359}
+        """
+        train, validation = self._split("train"), self._split("validation")
+        if not isinstance(train, Source) or not isinstance(validation, Source):
+            raise DataError(f"{printable(self.name)} is read in sequence and has no folds.")
+        count = len(train) + len(validation)
+        if not 2 <= of <= count or not 0 <= number < of:
+            raise DataError(f"There are 2 to {count} folds, counted from 0. Received: number={number}, of={of}")
+        both = train.joined(validation)
+        groups = None if group_by is None else group_names(both.names, group_by)
+        parts = folds(both.labels, both.names, of, seed=seed, groups=groups)
+        if not all(len(part) for part in parts):
+            raise DataError(f"There are fewer groups than folds. Received: of={of}, group_by={group_by!r}")
+        rest = np.sort(np.concatenate([part for index, part in enumerate(parts) if index != number]))
+        splits = {**self.splits, "train": both.chosen(rest), "validation": both.chosen(parts[number])}
+        return replace(self, splits=splits)
+
     def _split(self, split: str) -> Split:
         if split not in self.splits:
             raise DataError(f"{printable(self.name)} has no split {split!r}. Splits: {', '.join(self.splits)}")
@@ -138,7 +196,10 @@ class Dataset:
         value_range: tuple[float, float] = (0.0, 1.0),
         training: bool = False,
         seed: int = 0,
-        augmentation: Augmentation | None = None,
+        augmentation: Augmentation | str | None = None,
+        mix: Mix | None = None,
+        balance: float = 0.0,
+        repeats: int = 1,
     ) -> Pipeline:
         """Batches of a split.
 
@@ -150,7 +211,14 @@ class Dataset:
             value_range: What black and white become.
             training: Whether each epoch has its own order. Without, each example comes once, in the stored order.
             seed: What order and augmentation depend on, with the epoch; 0 to 2**32 - 1.
-            augmentation: What happens to pictures in training.
+            augmentation: What happens to pictures in training: an Augmentation, or its text, such as
+                "crop+flip+randaugment(n=2, m=9)".
+            mix: Mixup and cutmix; labels are then (batch, classes) float32 that sum to one.
+            balance: 0: each example comes once an epoch. 1: all classes are seen equally often, examples of rare
+                ones several times an epoch and some of frequent ones never. Between: a class of n examples is seen
+                in the share of n ** (1 - balance).
+            repeats: Times that an example comes in a batch, each time changed in another way (repeated augmentation,
+                Hoffer et al. 2019, arXiv 1901.09335); an epoch then has the n-th part of the examples.
 
         Returns:
             The pipeline.
@@ -159,15 +227,25 @@ class Dataset:
             DataError: An argument is illegal, or the pictures have no common size and `image_size` is not given.
         """
         source = self._split(split)
+        if isinstance(augmentation, str):
+            augmentation = Augmentation.parse(augmentation)
         if batch_size < 1:
             raise DataError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
         if not 0 <= seed < 1 << 32:
             raise DataError(f"seed must be from 0 to 2**32 - 1. Received: seed={seed}")
-        if augmentation is not None and not training:
-            raise DataError(
-                "Augmentation is for training; set training=True or leave it out. "
-                f"Received: training=False, augmentation={augmentation}"
-            )
+        only_training = {"augmentation": augmentation, "mix": mix, "balance": balance or None}
+        for name, value in {**only_training, "repeats": repeats if repeats != 1 else None}.items():
+            if value is not None and not training:
+                raise DataError(
+                    f"{name.capitalize()} is for training; set training=True or leave it out. "
+                    f"Received: training=False, {name}={value}"
+                )
+        if not 0 <= balance <= 1:
+            raise DataError(f"balance must be from 0 to 1. Received: balance={balance}")
+        if repeats < 1:
+            raise DataError(f"repeats must be at least 1. Received: repeats={repeats}")
+        if balance and repeats > 1:
+            raise DataError(f"balance and repeats exclude each other. Received: balance={balance}, repeats={repeats}")
         channels = self.image_shape[-1] if channels is None else channels
         check_form(image_size, channels, value_range)
         height, width = image_size or self.image_shape[:2]
@@ -178,14 +256,28 @@ class Dataset:
                 "A shift must be smaller than the picture, or nothing of it is left. "
                 f"Received: shift={augmentation.shift}, pictures of {height}x{width}"
             )
+        augmentation = augmentation or Augmentation()
+        examples = source.examples((height, width), channels, augmentation.crop)
+        weights = None
+        if (balance or repeats > 1) and (examples.shuffles_itself or not isinstance(source, Source)):
+            raise DataError(
+                f"{printable(self.name)} is read in sequence, so balance and repeats do not work. "
+                f"Received: balance={balance}, repeats={repeats}"
+            )
+        if balance and isinstance(source, Source):
+            weights = (np.bincount(source.labels).astype(np.float64) ** -balance)[source.labels]
         return Pipeline(
-            source.examples((height, width), channels),
+            examples,
             (height, width, channels),
             batch_size=batch_size,
             value_range=value_range,
             training=training,
             seed=seed,
-            augmentation=augmentation or Augmentation(),
+            augmentation=augmentation,
+            mix=mix,
+            num_classes=len(self.classes),
+            weights=weights,
+            repeats=repeats,
         )
 
 
@@ -194,6 +286,7 @@ def load(
     *,
     split_seed: int = 0,
     on_bad: OnBad = "raise",
+    group_by: str | None = None,
     data_dir: str | os.PathLike | None = None,
     download: bool = False,
 ) -> Dataset:
@@ -205,6 +298,9 @@ def load(
         split_seed: Seed of the split where the source has none of its own.
         on_bad: What a broken file of a folder does: "raise" names the first; "skip" leaves it out, up to 10 files or
             1 % of all, whichever is more; "count" leaves out all of them. `Dataset.bad_files` lists them.
+        group_by: Regular expression, searched in the name of each file of a folder; files of which its first group
+            matches the same, such as "(person[0-9]+)", are correlated and come into the same split. None where all
+            are independent.
         data_dir: Where TensorFlow Datasets keeps its data; None for its own default.
         download: Whether TensorFlow Datasets may download what is missing.
 
@@ -222,6 +318,8 @@ def load(
     if on_bad not in ("raise", "skip", "count"):
         raise DataError(f"on_bad must be 'raise', 'skip' or 'count'. Received: on_bad={on_bad!r}")
     kind, _, rest = name.partition(":")
+    if group_by is not None and kind != "folder":
+        raise DataError(f"group_by is for folders, whose files have names. Received: {name!r}, group_by={group_by!r}")
     if name == "digits":
         from zoo.data import digits
 
@@ -229,7 +327,7 @@ def load(
     if kind == "folder" and rest:
         from zoo.data import folder
 
-        return folder.load(name, Path(rest), split_seed, on_bad)
+        return folder.load(name, Path(rest), split_seed, on_bad, group_by)
     if kind == "tfds" and rest:
         from zoo.data import tfds
 
@@ -264,10 +362,19 @@ class _Held:
     def __len__(self) -> int:
         return len(self._labels)
 
-    def batches(self, order: tf.Tensor, batch_size: int, start: tf.Tensor, seed: tf.Tensor | None) -> tf.data.Dataset:
-        return index_batches(order, batch_size, start).map(
-            lambda index: (index, tf.gather(self._pictures, index), tf.gather(self._labels, index))
-        )
+    def batches(
+        self,
+        order: tf.Tensor,
+        batch_size: int,
+        start: tf.Tensor,
+        seed: tf.Tensor | None,
+        chance: tf.Tensor | None,
+    ) -> tf.data.Dataset:
+        def fetch(visit: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            index = visit % len(self)
+            return visit, tf.gather(self._pictures, index), tf.gather(self._labels, index)
+
+        return visit_batches(order, batch_size, start).map(fetch)
 
 
 class _Decoded:
@@ -275,23 +382,34 @@ class _Decoded:
 
     shuffles_itself = False
 
-    def __init__(self, source: Source, size: tuple[int, int], channels: int) -> None:
-        self._source, self._size, self._channels = source, size, channels
+    def __init__(self, source: Source, size: tuple[int, int], channels: int, crop: RandomResizedCrop | None) -> None:
+        self._source, self._size, self._channels, self._crop = source, size, channels, crop
         self._pool = ThreadPoolExecutor()
 
     def __len__(self) -> int:
         return len(self._source)
 
-    def _read(self, indices: np.ndarray) -> np.ndarray:
-        def one(index: int) -> np.ndarray:
-            return fit(self._source.picture(index), self._size, self._channels)
+    def _read(self, visits: np.ndarray, chance: np.ndarray) -> np.ndarray:
+        def one(visit: int) -> np.ndarray:
+            image = self._source.picture(visit % len(self))
+            box = self._crop.box(crop_draws(chance, visit), image.height, image.width) if self._crop else None
+            return fit(image, self._size, self._channels, box)
 
-        return np.stack(list(self._pool.map(one, indices)))
+        return np.stack(list(self._pool.map(one, visits.tolist())))
 
-    def batches(self, order: tf.Tensor, batch_size: int, start: tf.Tensor, seed: tf.Tensor | None) -> tf.data.Dataset:
+    def batches(
+        self,
+        order: tf.Tensor,
+        batch_size: int,
+        start: tf.Tensor,
+        seed: tf.Tensor | None,
+        chance: tf.Tensor | None,
+    ) -> tf.data.Dataset:
         labels = tf.constant(self._source.labels)
-        return index_batches(order, batch_size, start).map(
-            lambda index: (index, tf.numpy_function(self._read, [index], tf.uint8), tf.gather(labels, index)),
-            num_parallel_calls=2,
-            deterministic=True,
-        )
+        key = tf.constant(0, tf.int64) if chance is None else chance
+
+        def fetch(visit: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            pictures = tf.numpy_function(self._read, [visit, key], tf.uint8)
+            return visit, pictures, tf.gather(labels, visit % len(self))
+
+        return visit_batches(order, batch_size, start).map(fetch, num_parallel_calls=2, deterministic=True)

@@ -17,7 +17,7 @@ from PIL import Image
 from zoo.data.dataset import Dataset, OnBad, Source
 from zoo.data.errors import DataError, printable
 from zoo.data.pictures import FORMATS, decode, quiet_pillow, read
-from zoo.data.splits import SPLITS, stratified
+from zoo.data.splits import SPLITS, group_names, stratified
 from zoo.messages import some
 
 # Under "skip" so many files may be bad, or this fraction of all, whichever is more.
@@ -45,7 +45,7 @@ class _Found:
     fault: str = ""
 
 
-def load(name: str, root: Path, split_seed: int, on_bad: OnBad) -> Dataset:
+def load(name: str, root: Path, split_seed: int, on_bad: OnBad, group_by: str | None = None) -> Dataset:
     """The pictures of `root/CLASS/…` or of `root/{train,validation,test}/CLASS/…`."""
     if not os.path.isdir(root):
         raise DataError(f"{printable(str(root))} is no folder.")
@@ -62,7 +62,7 @@ def load(name: str, root: Path, split_seed: int, on_bad: OnBad) -> Dataset:
         )
     good = {part: [item for item in items if not item.fault] for part, items in found.items()}
     classes = _classes(root, parts, good)
-    splits = _splits(good, classes, split_seed)
+    splits = _splits(good, classes, split_seed, group_by)
     if empty := [split for split in SPLITS if not len(splits.get(split, ()))]:
         counts = ", ".join(f"{split} {len(items)}" for split, items in splits.items())
         raise DataError(f"{printable(str(root))} has too few pictures for the split {', '.join(empty)} ({counts}).")
@@ -189,20 +189,25 @@ def _classes(root: Path, parts: Mapping[str, Path], good: Mapping[str, list[_Fou
     return tuple(printable(label) for label in classes)
 
 
-def _splits(good: Mapping[str, list[_Found]], classes: tuple[str, ...], seed: int) -> dict[str, list[_Found]]:
+def _splits(
+    good: Mapping[str, list[_Found]], classes: tuple[str, ...], seed: int, group_by: str | None
+) -> dict[str, list[_Found]]:
     """The splits that have folders of their own, and the rest carved out of the others by hash of the name."""
     if "all" in good:
-        return _carve(good["all"], classes, seed, validation=True, test=True)
-    carved = _carve(good["train"], classes, seed, validation="validation" not in good, test="test" not in good)
+        return _carve(good["all"], classes, seed, group_by, validation=True, test=True)
+    wanted = {split: split not in good for split in ("validation", "test")}
+    carved = _carve(good["train"], classes, seed, group_by, **wanted)
     return {split: good[split] if split != "train" and split in good else carved[split] for split in SPLITS}
 
 
 def _carve(
-    items: list[_Found], classes: tuple[str, ...], seed: int, *, validation: bool, test: bool
+    items: list[_Found], classes: tuple[str, ...], seed: int, group_by: str | None, *, validation: bool, test: bool
 ) -> dict[str, list[_Found]]:
     fractions = {name: 0.0 for name, wanted in (("validation", validation), ("test", test)) if not wanted}
     labels = np.array([classes.index(printable(item.label)) for item in items])
-    indices = stratified(labels, [item.name for item in items], seed=seed, **fractions)
+    names = [item.name for item in items]
+    groups = None if group_by is None else group_names(names, group_by)
+    indices = stratified(labels, names, seed=seed, groups=groups, **fractions)
     return {split: [items[index] for index in own] for split, own in indices.items()}
 
 

@@ -75,7 +75,12 @@ def decode(content: bytes) -> Image.Image:
         raise DataError(f"it is truncated or damaged: {printable(str(error))}") from None
 
 
-def fit(image: Image.Image, size: tuple[int, int] | None, channels: int) -> np.ndarray:
+def fit(
+    image: Image.Image,
+    size: tuple[int, int] | None,
+    channels: int,
+    box: tuple[int, int, int, int] | None = None,
+) -> np.ndarray:
     """Bring a decoded picture to a size and a number of channels.
 
     Args:
@@ -83,11 +88,15 @@ def fit(image: Image.Image, size: tuple[int, int] | None, channels: int) -> np.n
         size: Height and width in pixels; None keeps the picture's own. The aspect ratio is not kept. Bilinear, with
             antialiasing where the picture shrinks.
         channels: 1 for grey (luma after ITU-R 601) or 3 for colour.
+        box: Left, upper, right and lower edge in pixels of what is used; None for all.
 
     Returns:
         (height, width, channels) uint8.
     """
-    image = image.convert("L" if channels == 1 else "RGB")
+    if box is not None:
+        image = image.crop(box)
+    if image.mode != (mode := "L" if channels == 1 else "RGB"):
+        image = image.convert(mode)
     if size is not None and (image.height, image.width) != tuple(size):
         image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return np.asarray(image, np.uint8).reshape(image.height, image.width, channels)

@@ -7,7 +7,9 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.augmentation import NUM_DRAWS, Augmentation
+from zoo.data.augmentation import Augmentation, Mix
+from zoo.data.augmentation.chain import NUM_DRAWS
+from zoo.data.augmentation.seeds import branch, example_seed
 from zoo.data.errors import DataError
 
 # From the number of examples of a batch to begin and end of a part of it.
@@ -16,6 +18,9 @@ Part: TypeAlias = Callable[[Any], tuple[Any, Any]]
 # Keeps the two uses of chance apart: the order of the examples and what happens to them.
 _ORDER, _AUGMENTATION = 0, 1
 
+# Mixing takes the seed of a batch's first example, in a branch that no step takes.
+_MIX = 1 << 22
+
 
 class Examples(Protocol):
     """The examples of one split, each brought to the size and channels of the pipeline."""
@@ -23,15 +28,23 @@ class Examples(Protocol):
     def __len__(self) -> int: ...
 
     def batches(
-        self, order: tf.Tensor | None, batch_size: int, start: tf.Tensor, seed: tf.Tensor | None
+        self,
+        order: tf.Tensor | None,
+        batch_size: int,
+        start: tf.Tensor,
+        seed: tf.Tensor | None,
+        chance: tf.Tensor | None,
     ) -> tf.data.Dataset:
-        """Batches (index, picture, label) from number `start` on.
+        """Batches (visit, picture, label) from number `start` on.
+
+        A visit is an index, plus the number of examples for each time that the example has come before in this epoch.
 
         Args:
-            order: Indices of the examples in the order wanted; None where `shuffles_itself`.
+            order: Visits in the order wanted; None where `shuffles_itself`.
             batch_size: Examples of a batch.
             start: Number of the first batch.
             seed: (2,) int64, from which a source that `shuffles_itself` takes its order; None for the stored order.
+            chance: () int64, from which, with the visit, crops are drawn; None outside of training.
         """
         ...
 
@@ -44,6 +57,8 @@ class Examples(Protocol):
 class Pipeline:
     """Batches of a split: (pictures, labels), (batch, height, width, channels) float32 and (batch,) int32.
 
+    With `mix`, labels are (batch, classes) float32 that sum to one.
+
     Args:
         examples: Where they come from.
         picture_shape: Height, width and channels of a picture.
@@ -52,6 +67,10 @@ class Pipeline:
         training: Whether the order is a new permutation each epoch, and augmentation applies.
         seed: What order and augmentation depend on, with the epoch.
         augmentation: What happens to pictures in training.
+        mix: How pictures of a batch are mixed in training; None for not at all.
+        num_classes: Number of classes.
+        weights: How much each example counts when an epoch's are drawn, (n,) float64; None for each once.
+        repeats: How often an example comes in a row; an epoch then has a part of the examples.
     """
 
     def __init__(
@@ -64,12 +83,16 @@ class Pipeline:
         training: bool,
         seed: int,
         augmentation: Augmentation,
+        mix: Mix | None,
+        num_classes: int,
+        weights: np.ndarray | None,
+        repeats: int,
     ) -> None:
         self.batch_size = batch_size
         self.num_examples = len(examples)
-        self.element_spec = (
+        self.element_spec: Any = (
             tf.TensorSpec((None, *picture_shape), tf.float32),
-            tf.TensorSpec((None,), tf.int32),
+            tf.TensorSpec((None,), tf.int32) if mix is None else tf.TensorSpec((None, num_classes), tf.float32),
         )
         self._examples = examples
         self._picture_shape = picture_shape
@@ -77,7 +100,12 @@ class Pipeline:
         self._training = training
         self._seed = seed
         self._augmentation = augmentation
+        self._mix = mix
+        self._num_classes = num_classes
+        self._weights = weights
+        self._repeats = repeats
         self._part: Part | None = None
+        self._places, self._part_size = np.empty(0, np.int64), batch_size
         self._trace()
 
     def _trace(self) -> None:
@@ -129,7 +157,10 @@ class Pipeline:
         return other
 
     def _stages(self, epoch: tf.Tensor, start: tf.Tensor) -> tf.data.Dataset:
-        order, seed, draws = None, None, None
+        order, seed, chance, draws = None, None, None, None
+        key = 2 * self._seed + _AUGMENTATION
+        # What happens to a batch as a whole needs its random numbers at once, and each example only once an epoch.
+        at_once = self._augmentation.is_shift_and_flip and self._weights is None and self._repeats == 1
         with tf.device("CPU:0"):  # where tf.data works; from an accelerator, all of this would have to come back
             if not self._examples.shuffles_itself:
                 order = tf.range(self.num_examples, dtype=tf.int64)
@@ -138,29 +169,47 @@ class Pipeline:
                 # a checkpoint would have to hold, and can start anywhere.
                 seed = tf.stack([tf.constant(2 * self._seed + _ORDER, tf.int64), epoch])
                 if order is not None:
-                    order = tf.random.experimental.stateless_shuffle(order, seed)
-                chance = tf.stack([tf.constant(2 * self._seed + _AUGMENTATION, tf.int64), epoch])
-                draws = tf.random.stateless_uniform((self.num_examples, NUM_DRAWS), chance)
+                    order = _drawn(order, self._weights, self._repeats, seed)
+                chance = example_seed(key, epoch, tf.constant(0, tf.int64))[0]
+                if at_once:
+                    draws = tf.random.stateless_uniform(
+                        (self.num_examples, NUM_DRAWS), tf.stack([tf.constant(key, tf.int64), epoch])
+                    )
         # Read, decode and resize: what fits is cached in memory, in 8 bits, a quarter of the size that floats would
         # have, and before anything random happens to it.
         batch_size = self.batch_size
-        if self._part is not None and order is not None:
+        # Mixing needs the whole batch, a source in sequence reads it anyway; otherwise a part is all that is read.
+        reads_part = self._part is not None and order is not None and self._mix is None
+        if reads_part:
             # The parts of all batches, one after the other: all are of one size, but for that of a smaller last batch.
             order, batch_size = tf.gather(order, self._places), self._part_size
-        batches = self._examples.batches(order, batch_size, start, seed)
+        batches = self._examples.batches(order, batch_size, start, seed, chance)
 
-        def finish(index: tf.Tensor, pictures: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            # Augmentation and scaling work on the whole batch at once: one set of kernels in place of one an example.
+        def change(visit: tf.Tensor, picture: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            picture = tf.ensure_shape(picture, self._picture_shape)
+            return visit, self._augmentation.apply(picture, example_seed(key, epoch, visit)), label
+
+        if self._training and not at_once and any(step != self._augmentation.crop for step in self._augmentation.steps):
+            # One by one, as each gets an operation of its own, and on all cores.
+            batches = batches.unbatch().map(change, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            batches = batches.batch(batch_size)
+
+        def finish(visit: tf.Tensor, pictures: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            # What is alike for all works on the whole batch: one set of kernels in place of one an example.
             pictures = tf.ensure_shape(pictures, (None, *self._picture_shape))
             if draws is not None:
-                pictures = self._augmentation.apply(pictures, tf.gather(draws, index))
+                pictures = self._augmentation.shift_and_flip(pictures, tf.gather(draws, visit))
             low, high = self._value_range
-            return tf.cast(pictures, tf.float32) * ((high - low) / 255) + low, tf.cast(labels, tf.int32)
+            pictures = tf.cast(pictures, tf.float32) * ((high - low) / 255) + low
+            if self._mix is None:
+                return pictures, tf.cast(labels, tf.int32)
+            soft = tf.one_hot(labels, self._num_classes)
+            return self._mix.apply(pictures, soft, branch(example_seed(key, epoch, visit[0]), _MIX))
 
         # Prefetch last, so that the accelerator finds a batch ready.
         batches = batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         if self._part is not None:
-            if order is None:
+            if not reads_part:
                 batches = batches.map(self._cut)
             totals = tf.data.Dataset.from_tensor_slices(tf.constant(self._totals(), tf.int32)[start:])
             batches = tf.data.Dataset.zip(totals, batches)
@@ -184,6 +233,35 @@ class Pipeline:
         return pictures[begin:end], labels[begin:end]
 
 
-def index_batches(order: tf.Tensor, batch_size: int, start: tf.Tensor) -> tf.data.Dataset:
-    """Batches of indices from number `start` on."""
+def _drawn(visits: tf.Tensor, weights: np.ndarray | None, repeats: int, seed: tf.Tensor) -> tf.Tensor:
+    """An epoch's visits in random order.
+
+    Args:
+        visits: 0, 1, … for each example, (n,) int64.
+        weights: As `Pipeline` takes them.
+        repeats: As `Pipeline` takes them.
+        seed: (2,) int64.
+
+    Returns:
+        (n,) int64.
+    """
+    count = visits.shape[0]
+    if weights is None and repeats == 1:
+        return tf.random.experimental.stateless_shuffle(visits, seed)
+    if weights is not None:
+        # At regular steps through the summed weights, from a random place on: each example comes as often as its
+        # weight says, rounded up or down, so that an epoch's share of a class hardly depends on chance.
+        begin = tf.random.stateless_uniform((), branch(seed, 1), dtype=tf.float64)
+        places = (tf.cast(visits, tf.float64) + begin) / count
+        ends = tf.constant(np.cumsum(weights) / np.sum(weights), tf.float64)
+        drawn = tf.minimum(tf.searchsorted(ends, places, side="right", out_type=tf.int64), count - 1)
+        earlier = visits - tf.searchsorted(drawn, drawn, side="left", out_type=tf.int64)
+        return tf.random.experimental.stateless_shuffle(drawn + count * earlier, seed)
+    first = tf.random.experimental.stateless_shuffle(visits, seed)[: -(-count // repeats)]
+    several = first[:, None] + count * tf.range(repeats, dtype=tf.int64)
+    return tf.reshape(several, (-1,))[:count]
+
+
+def visit_batches(order: tf.Tensor, batch_size: int, start: tf.Tensor) -> tf.data.Dataset:
+    """Batches of visits from number `start` on."""
     return tf.data.Dataset.from_tensor_slices(order[start * batch_size :]).batch(batch_size)

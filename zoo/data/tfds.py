@@ -13,6 +13,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from zoo.data.augmentation import RandomResizedCrop
+from zoo.data.augmentation.steps import crop_draws
 from zoo.data.dataset import Dataset, Source, Split
 from zoo.data.errors import DataError, printable
 from zoo.data.pictures import decode, fit
@@ -82,7 +84,8 @@ def _in_memory(builder: Any, own: list[str], split_seed: int) -> dict[str, Split
     train = read["train"]
     keys = [f"{builder.name}/train/{index}" for index in range(len(train))]
     labels = np.array([example["label"] for example in train])
-    parts = stratified(labels, keys, seed=split_seed, **lacking)
+    fractions = {"validation": VALIDATION, "test": TEST, **lacking}
+    parts = stratified(labels, keys, seed=split_seed, validation=fractions["validation"], test=fractions["test"])
     splits: dict[str, Split] = {
         split: _source([train[index] for index in indices], [keys[index] for index in indices])
         for split, indices in parts.items()
@@ -147,8 +150,8 @@ class _Stream:
     def __len__(self) -> int:
         return self.builder.info.splits[self.instruction].num_examples
 
-    def examples(self, size: tuple[int, int], channels: int) -> "_Sequence":
-        return _Sequence(self, size, channels)
+    def examples(self, size: tuple[int, int], channels: int, crop: RandomResizedCrop | None) -> "_Sequence":
+        return _Sequence(self, size, channels, crop)
 
 
 class _Names:
@@ -166,33 +169,38 @@ class _Sequence:
 
     shuffles_itself = True
 
-    def __init__(self, stream: _Stream, size: tuple[int, int], channels: int) -> None:
-        self._stream, self._size, self._channels = stream, size, channels
+    def __init__(self, stream: _Stream, size: tuple[int, int], channels: int, crop: RandomResizedCrop | None) -> None:
+        self._stream, self._size, self._channels, self._crop = stream, size, channels, crop
 
     def __len__(self) -> int:
         return len(self._stream)
 
-    def _prepare(self, content: bytes) -> np.ndarray:
-        return fit(_decode(content, f"A picture of {self._stream.builder.name}"), self._size, self._channels)
+    def _prepare(self, content: bytes, visit: int, key: int) -> np.ndarray:
+        image = _decode(content, f"A picture of {self._stream.builder.name}")
+        box = self._crop.box(crop_draws(key, visit), image.height, image.width) if self._crop else None
+        return fit(image, self._size, self._channels, box)
 
-    def batches(self, order: None, batch_size: int, start: tf.Tensor, seed: tf.Tensor | None) -> tf.data.Dataset:
+    def batches(
+        self, order: None, batch_size: int, start: tf.Tensor, seed: tf.Tensor | None, chance: tf.Tensor | None
+    ) -> tf.data.Dataset:
         import tensorflow_datasets as tfds
 
-        chance = None if seed is None else int(np.random.default_rng(seed.numpy()).integers(2**31))
+        shuffle_seed = None if seed is None else int(np.random.default_rng(seed.numpy()).integers(2**31))
         dataset = _encoded(
             self._stream.builder,
             self._stream.instruction,
-            shuffle_files=chance is not None,
-            read_config=tfds.ReadConfig(shuffle_seed=chance, try_autocache=False),
+            shuffle_files=shuffle_seed is not None,
+            read_config=tfds.ReadConfig(shuffle_seed=shuffle_seed, try_autocache=False),
         )
         options = tf.data.Options()
         options.deterministic = True
         dataset = dataset.with_options(options)
-        if chance is not None:
-            dataset = dataset.shuffle(SHUFFLE_BUFFER, seed=chance)
+        if shuffle_seed is not None:
+            dataset = dataset.shuffle(SHUFFLE_BUFFER, seed=shuffle_seed)
+        key = tf.constant(0, tf.int64) if chance is None else chance
 
         def prepare(index: tf.Tensor, example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            picture = tf.numpy_function(self._prepare, [example["image"]], tf.uint8)
+            picture = tf.numpy_function(self._prepare, [example["image"], index, key], tf.uint8)
             return index, tf.ensure_shape(picture, (*self._size, self._channels)), tf.cast(example["label"], tf.int32)
 
         dataset = dataset.enumerate().skip(start * batch_size)

@@ -19,7 +19,7 @@ from zoo.report import Evaluation, write_report
 
 FORMAT = 1
 CONFIG, RESULT, METRICS, BEST = "config.json", "result.json", "metrics.jsonl", "best"
-CHECKPOINTS, REPORT = "checkpoints", "report.html"
+CHECKPOINTS, HEAD_CHECKPOINTS, REPORT = "checkpoints", "checkpoints_head", "report.html"
 
 # Python takes over every so many steps; a call costs about as much as a step of the smallest networks.
 STEPS_PER_CALL = 8
@@ -86,7 +86,8 @@ class Run:
     def pipeline(self, split: str, *, dataset: data.Dataset | None = None, **options: Any) -> data.Pipeline:
         """Batches of a split in the form that the model takes; `options` go to `zoo.data.Dataset.pipeline`."""
         batch_size = self.config["training"]["batch_size"]
-        return (dataset or self.dataset).pipeline(split, batch_size=batch_size, **self._input_form(), **options)
+        options = {**self._input_form(), **options}
+        return (dataset or self.dataset).pipeline(split, batch_size=batch_size, **options)
 
     def evaluate(self, split: str = "test", data_name: str | None = None) -> dict[str, Any]:
         """Loss and accuracy of the best weights.
@@ -135,8 +136,15 @@ class Run:
         classes = self.config["data"]["classes"]
         pictures = [data.read_image(path, **self._input_form()) for path in paths]
         batches = tf.data.Dataset.from_tensor_slices((np.stack(pictures), np.zeros(len(pictures), np.int32)))
-        rows = make_trainer(self.model, "sgd").predict(batches.batch(self.config["training"]["batch_size"]))
+        rows = self._probabilities(batches.batch(self.config["training"]["batch_size"]))
         return [[(classes[index], float(row[index])) for index in np.argsort(-row)[:top]] for row in rows]
+
+    def _probabilities(self, batches: Any) -> np.ndarray:
+        """(examples, classes), which sum to 1: also where the network was trained to answer for each class apart."""
+        rows = make_trainer(self.model, "sgd").predict(batches)
+        if self.config["model"]["arguments"].get("classifier_activation", "softmax") == "softmax":
+            return rows
+        return rows / rows.sum(axis=-1, keepdims=True)
 
     def report(self, split: str = "test") -> Path:
         """Write `report.html` and `figures/` from the run folder; returns the page's path.
@@ -164,7 +172,7 @@ class Run:
                 split=split,
                 classes=tuple(self.config["data"]["classes"]),
                 labels=labels,
-                probabilities=make_trainer(self.model, "sgd").predict(batches),
+                probabilities=self._probabilities(batches),
                 image=image,
                 name=lambda index: self.dataset.example_name(split, index),
             ),
@@ -186,11 +194,21 @@ class Run:
 
 
 def make_trainer(
-    model: keras.Model | Callable[[], keras.Model], optimizer: keras.Optimizer | str, **options: Any
+    model: keras.Model | Callable[[], keras.Model],
+    optimizer: keras.Optimizer | str | Callable[[keras.Model], keras.Optimizer],
+    *,
+    loss: keras.losses.Loss | None = None,
+    **options: Any,
 ) -> training.Trainer:
-    """The trainer of a classifier: cross-entropy on whole-number labels, accuracy."""
+    """The trainer of a classifier: accuracy and cross-entropy, whatever loss it is trained by."""
     return training.Trainer(
-        model, optimizer=optimizer, loss="sparse_categorical_crossentropy", steps_per_call=STEPS_PER_CALL, **options
+        model,
+        optimizer=optimizer,
+        loss=loss or training.CrossEntropy(),
+        evaluation_loss=training.CrossEntropy(),
+        metrics=[training.Accuracy()],
+        steps_per_call=STEPS_PER_CALL,
+        **options,
     )
 
 

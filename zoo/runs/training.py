@@ -16,14 +16,25 @@ import tensorflow as tf
 
 import zoo
 from zoo import data, files, training, weights
-from zoo.runs.run import BEST, CHECKPOINTS, CONFIG, FORMAT, REPORT, RESULT, Run, make_trainer, open_run
+from zoo.runs.run import (
+    BEST,
+    CHECKPOINTS,
+    CONFIG,
+    FORMAT,
+    HEAD_CHECKPOINTS,
+    REPORT,
+    RESULT,
+    Run,
+    make_trainer,
+    open_run,
+)
 from zoo.runs.settings import Settings
 from zoo.training.devices import is_chief
+from zoo.training.hyperparameters import NAMES
 
-# The settings that config.json keeps under "training".
+# The settings that config.json keeps under "training"; the others have places of their own there.
 _TRAINING = (
-    "epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule", "plateau", "average", "clip_norm",
-    "accumulate", "on_nonfinite", "patience", "target", "max_minutes", "augment",
+    *(name for name in NAMES if name not in ("image_size", "knobs")), "target", "max_minutes", "weights", "recipe"
 )  # fmt: skip
 
 # What may differ between the processes that train one run after the other.
@@ -80,6 +91,8 @@ def train(
         "input_shape": (*image_size, dataset.image_shape[-1]),
         **settings.knobs,
     }
+    if settings.classifier_activation != "softmax":
+        arguments["classifier_activation"] = settings.classifier_activation
     config = {
         "format": FORMAT,
         "model": {"name": settings.model, "arguments": arguments},
@@ -106,31 +119,34 @@ def train(
         best = training.SaveBest(folder / BEST, metric="val_loss")
         stop = training.StopTraining(_stopping_rule(settings))
         ours: list[keras.callbacks.Callback] = [stop]
-        if settings.plateau and settings.schedule == "constant":
-            ours.append(keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=0.3, patience=settings.plateau))
+        if settings.plateau and not settings.has_schedule:
+            ours.append(
+                keras.callbacks.ReduceLROnPlateau(
+                    monitor="val_loss", factor=settings.plateau_factor, patience=settings.plateau
+                )
+            )
         if chief:
             ours += [best, training.MetricsLog(folder), *callbacks]
-        batches = run.pipeline(
-            "train", training=True, seed=settings.seed, augmentation=data.Augmentation.parse(settings.augment)
-        )
+        batches = _batches(run, settings)
+        fit_options: dict[str, Any] = {
+            "validation": run.pipeline("validation"), "save_steps": save_steps, "save_minutes": save_minutes,
+            "bad_batches": folder / BAD_BATCHES,
+        }  # fmt: skip
+        began = time.monotonic()
+        with strategy.scope():
+            model = _model(settings, arguments)
+        head = _train_head(settings, model, batches, strategy, stack, run if chief else None, fit_options)
         trainer = make_trainer(
-            lambda: zoo.create_model(settings.model, **arguments),
-            _optimizer(settings, len(batches)),
+            model,
+            lambda model: settings.make_optimizer(model, len(batches)),
+            loss=settings.make_loss(),
             strategy=strategy,
             on_nonfinite=settings.on_nonfinite,
         )
-        began = time.monotonic()
         stopped: dict[str, str | None] | None = None
         try:
             history: Sequence[Mapping[str, Any]] = trainer.fit(
-                batches,
-                epochs=settings.epochs,
-                validation=run.pipeline("validation"),
-                callbacks=ours,
-                checkpoints=store,
-                save_steps=save_steps,
-                save_minutes=save_minutes,
-                bad_batches=folder / BAD_BATCHES,
+                batches, epochs=settings.epochs, callbacks=ours, checkpoints=store, **fit_options
             )
         except training.NonFiniteLossError as error:
             if chief and best.best is None:
@@ -138,7 +154,7 @@ def train(
             stopped, history = {"rule": "NonFinite", "explanation": str(error)}, run.history() if chief else []
         seconds = time.monotonic() - began
         if chief:
-            if strategy.num_replicas_in_sync == 1:
+            if strategy.num_replicas_in_sync == 1 and settings.train_size in (None, image_size):
                 run._keep(model=trainer.model)
             if best.best is None:
                 raise ValueError(
@@ -148,12 +164,73 @@ def train(
                 stopped = {"rule": stop.fired, "explanation": stop.reason}
             if stopped["rule"] is None:
                 stopped = {"rule": "epochs", "explanation": f"all {settings.epochs} epochs are done"}
-            _finish(run, stopped, best.best, len(history), seconds)
+            _finish(run, stopped, best.best, len(history), seconds, head)
         trainer.wait_for_all()
     return run if chief else None
 
 
-def _finish(run: Run, stopped: Mapping[str, Any], best: Mapping[str, float], epochs: int, seconds: float) -> None:
+def _model(settings: Settings, arguments: Mapping[str, Any]) -> keras.Model:
+    """The network as it is trained: of any size where training and evaluation have different ones."""
+    if settings.train_size not in (None, arguments["input_shape"][:2]):
+        arguments = {**arguments, "input_shape": (None, None, arguments["input_shape"][-1])}
+    return zoo.create_model(settings.model, weights=settings.weights, **arguments)
+
+
+def _batches(run: Run, settings: Settings) -> data.Pipeline:
+    """The training pictures, augmented and mixed."""
+    options: dict[str, Any] = {
+        "augmentation": data.Augmentation.parse(settings.augment),
+        "repeats": settings.repeats,
+        "balance": settings.balance,
+    }
+    if settings.mixup or settings.cutmix:
+        options["mix"] = data.Mix(
+            mixup=settings.mixup,
+            cutmix=settings.cutmix,
+            probability=settings.mix_probability,
+            switch=settings.mix_switch,
+        )
+    if settings.train_size is not None:
+        options["image_size"] = settings.train_size
+    return run.pipeline("train", training=True, seed=settings.seed, **options)
+
+
+def _train_head(
+    settings: Settings,
+    model: keras.Model,
+    batches: data.Pipeline,
+    strategy: tf.distribute.Strategy,
+    stack: contextlib.ExitStack,
+    run: Run | None,
+    options: Mapping[str, Any],
+) -> list[dict[str, float]]:
+    """Train the head alone, if the settings say so; `run` is None in a worker that is not the chief."""
+    if not settings.head_epochs:
+        return []
+    training.freeze(model)
+    store = None
+    if run is not None:
+        store = stack.enter_context(contextlib.closing(training.Checkpoints(run.folder / HEAD_CHECKPOINTS)))
+    trainer = make_trainer(
+        model,
+        settings.make_head_optimizer(),
+        loss=settings.make_loss(),
+        strategy=strategy,
+        on_nonfinite=settings.on_nonfinite,
+    )
+    history = trainer.fit(batches, epochs=settings.head_epochs, checkpoints=store, **options)
+    training.unfreeze(model)
+    return history
+
+
+def _finish(
+    run: Run,
+    stopped: Mapping[str, Any],
+    best: Mapping[str, float],
+    epochs: int,
+    seconds: float,
+    head: Sequence[Mapping[str, float]],
+) -> None:
     """Evaluate the best weights, and write result and report."""
     weights.load(run.model, run.folder / BEST)
     result = {
@@ -164,6 +241,8 @@ def _finish(run: Run, stopped: Mapping[str, Any], best: Mapping[str, float], epo
         "epochs": epochs,
         "seconds": round(seconds, 1),
     }
+    if head:
+        result["head"] = list(head)
     files.write_json(run.folder / RESULT, result)
     run.report()
 
@@ -176,26 +255,10 @@ def _own_size(card: zoo.Card, dataset: data.Dataset) -> tuple[int, int]:
     return height, width
 
 
-def _optimizer(settings: Settings, num_batches: int) -> keras.Optimizer:
-    rate: Any = settings.learning_rate
-    if settings.schedule == "cosine":
-        updates = max(1, settings.epochs * num_batches // settings.accumulate)
-        rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, updates)
-    rates = {
-        "learning_rate": rate,
-        "weight_decay": settings.weight_decay,
-        "global_clipnorm": settings.clip_norm,
-        "use_ema": settings.average > 0,
-        "ema_momentum": settings.average,
-        "gradient_accumulation_steps": settings.accumulate if settings.accumulate > 1 else None,
-    }
-    if settings.optimizer == "sgd":
-        return keras.optimizers.SGD(momentum=0.9, nesterov=True, **rates)
-    return keras.optimizers.AdamW(**rates)
-
-
 def _stopping_rule(settings: Settings) -> training.Rule:
-    rules: list[training.Rule] = [training.NonFinite(), training.Patience("val_loss", patience=settings.patience)]
+    rules: list[training.Rule] = [training.NonFinite()]
+    if settings.patience is not None:
+        rules.append(training.Patience("val_loss", patience=settings.patience))
     if settings.target is not None:
         rules.append(training.Target("val_accuracy", settings.target))
     if settings.max_minutes is not None:
@@ -209,7 +272,7 @@ def _refuse_strange(folder: Path) -> None:
         raise ValueError(f"{folder} is a file; a run needs a folder of its own.")
     if not folder.exists() or (folder / CONFIG).is_file():
         return
-    if any(path.name != CHECKPOINTS for path in folder.iterdir()):
+    if any(path.name not in (CHECKPOINTS, HEAD_CHECKPOINTS) for path in folder.iterdir()):
         raise ValueError(f"{folder} holds other files; a run needs a folder of its own.")
 
 
@@ -249,7 +312,7 @@ def _begin(run: Run, overwrite: bool) -> Iterator[training.Checkpoints]:
     with contextlib.closing(training.Checkpoints(run.folder / CHECKPOINTS)) as store:
         if store.latest() is None:
             for path in run.folder.iterdir():
-                if path.name not in (CHECKPOINTS, CONFIG):
+                if path.name not in (CHECKPOINTS, HEAD_CHECKPOINTS, CONFIG):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
         if not (run.folder / CONFIG).is_file():
             files.write_json(run.folder / CONFIG, run.config)

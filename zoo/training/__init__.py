@@ -5,6 +5,19 @@ from zoo.training.checkpoints import Checkpoints, RunInUse
 from zoo.training.devices import Devices, make_strategy
 from zoo.training.early_stopping import EarlyStopping
 from zoo.training.freezing import Frozen, freeze, unfreeze
+from zoo.training.hyperparameters import Hyperparameters
+from zoo.training.losses import Accuracy, BinaryCrossEntropy, CrossEntropy
+from zoo.training.optimizers import LAMB, LARS, TorchSGD
+from zoo.training.parameter_groups import ParameterGroups, parameter_groups, with_groups
+from zoo.training.recipes import (
+    Recipe,
+    list_recipes,
+    paper_recipe,
+    read_recipe,
+    recipe,
+    register_recipe,
+    resolve_recipe,
+)
 from zoo.training.seeds import seed_everything
 from zoo.training.signals import Interruption
 from zoo.training.stopping import (
@@ -30,7 +43,12 @@ from zoo.training.stopping import (
 from zoo.training.trainer import NonFiniteLossError, Trainer
 
 __all__ = [
+    "LAMB",
+    "LARS",
+    "Accuracy",
+    "BinaryCrossEntropy",
     "Checkpoints",
+    "CrossEntropy",
     "Devices",
     "Divergence",
     "EarlyStopping",
@@ -39,16 +57,19 @@ __all__ = [
     "Frozen",
     "GeneralisationGap",
     "GeneralisationLoss",
+    "Hyperparameters",
     "Interruption",
     "LearningRateFloor",
     "MetricsLog",
     "NonFinite",
     "NonFiniteLossError",
     "NotBefore",
+    "ParameterGroups",
     "Patience",
     "PlateauSlope",
     "ProgressBar",
     "ProgressQuotient",
+    "Recipe",
     "Rule",
     "RunInUse",
     "SaveBest",
@@ -57,11 +78,20 @@ __all__ = [
     "SuccessiveRises",
     "Target",
     "TimeBudget",
+    "TorchSGD",
     "Trainer",
     "all_of",
     "any_of",
     "freeze",
+    "list_recipes",
     "make_strategy",
+    "paper_recipe",
+    "parameter_groups",
+    "read_recipe",
+    "recipe",
+    "register_recipe",
+    "resolve_recipe",
     "seed_everything",
     "unfreeze",
+    "with_groups",
 ]

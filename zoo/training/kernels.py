@@ -98,9 +98,10 @@ def _fused_call(layer: keras.layers.BatchNormalization) -> Callable[..., tf.Tens
 
 def fused_update(optimizer: keras.Optimizer) -> Callable[..., None] | None:
     """An `update_step` of one kernel for SGD with momentum, Adam and AdamW; None for others."""
-    if type(optimizer) is keras.optimizers.SGD and optimizer.momentum:
+    kind = getattr(type(optimizer), "plain_class", type(optimizer))  # with parameter groups the updates are the same
+    if kind is keras.optimizers.SGD and optimizer.momentum:
         return _momentum_update(optimizer)
-    if type(optimizer) in (keras.optimizers.Adam, keras.optimizers.AdamW) and not optimizer.amsgrad:
+    if kind in (keras.optimizers.Adam, keras.optimizers.AdamW) and not optimizer.amsgrad:
         return _adam_update(optimizer)
     return None
 

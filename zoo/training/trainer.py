@@ -93,8 +93,10 @@ class Trainer:
     Args:
         model: A built Keras model, or a function that makes one. For several devices the function is called in the
             strategy's scope; a model must have been made there.
-        optimizer: A Keras optimizer, or its name. Clipping sees the gradient of the whole batch.
+        optimizer: A Keras optimizer, or its name, or a function that makes one for the model, as for parameter groups.
+            Clipping sees the gradient of the whole batch.
         loss: A Keras loss that keeps the examples apart, such as SparseCategoricalCrossentropy, or its name.
+        evaluation_loss: What `evaluate` and validation report as the loss; None for `loss`.
         metrics: Keras metrics or their names; "accuracy" stands for the accuracy that belongs to the loss.
         devices: As `zoo.training.make_strategy` takes them; None for `strategy`.
         strategy: A `tf.distribute.Strategy`; None for the current one, by default a single device.
@@ -133,8 +135,9 @@ class Trainer:
         self,
         model: keras.Model | Callable[[], keras.Model],
         *,
-        optimizer: keras.Optimizer | str,
+        optimizer: keras.Optimizer | str | Callable[[keras.Model], keras.Optimizer],
         loss: keras.losses.Loss | str,
+        evaluation_loss: keras.losses.Loss | str | None = None,
         metrics: Sequence[keras.Metric | str] = ("accuracy",),
         devices: Devices | None = None,
         strategy: tf.distribute.Strategy | None = None,
@@ -158,6 +161,7 @@ class Trainer:
         self.steps_per_call = steps_per_call
         self.on_nonfinite = on_nonfinite
         self._loss = _loss(loss)
+        self._evaluation_loss = self._loss if evaluation_loss is None else _loss(evaluation_loss)
         self._class_weight = _class_weight_table(class_weight)
         self.strategy = strategy or (tf.distribute.get_strategy() if devices is None else make_strategy(devices))
         self.is_chief = is_chief(self.strategy)
@@ -171,6 +175,8 @@ class Trainer:
             self._metrics = [_metric(_remade(metric, self.strategy), self._loss) for metric in metrics]
             self._mean_loss = keras.metrics.Mean(name="loss")
             # Callbacks find optimizer and loss where `model.fit` has them; loss scaling is set up here too.
+            if not isinstance(optimizer, keras.Optimizer | str):
+                optimizer = optimizer(self.model)
             self.model.compile(optimizer=_remade(optimizer, self.strategy), loss=self._loss, jit_compile=False)
             self.optimizer = self.model.optimizer
             self.optimizer.build(self.model.trainable_variables)
@@ -256,6 +262,7 @@ class Trainer:
                 callback.require(names)
             callback.set_model(self.model)
             callback.set_params({"epochs": epochs, "steps": steps, "verbose": 0})
+        _refuse_other_form(self.model, self._loss, train)
         self._build_metrics(train)
         self._reset()
         self.model.stop_training = False
@@ -294,6 +301,7 @@ class Trainer:
         Returns:
             A number for each name in `metric_names`.
         """
+        _refuse_other_form(self.model, self._loss, data)
         self._build_metrics(data)
         return self._evaluate(self._own(data))
 
@@ -534,7 +542,7 @@ class Trainer:
         """
 
         def loss_of(outputs: Any, additions: list[tf.Tensor]) -> tuple[tf.Tensor, Any]:
-            losses = self._losses(labels, outputs)
+            losses = self._losses(self._loss, labels, outputs)
             penalty, added = self._weight_penalty(), _total(additions) * share
             loss = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), total)
             loss += penalty / self._num_replicas + added
@@ -548,7 +556,7 @@ class Trainer:
         inputs, labels, weights = _unpack(batch)
         weights = self._weights(inputs, weights)
         outputs, additions = self._call(inputs, training=False)
-        losses = self._losses(labels, outputs)
+        losses = self._losses(self._evaluation_loss, labels, outputs)
         (examples,) = self._sum([tf.cast(count, tf.float32)])
         (added,) = self._sum([_total(additions) * self._share.present * (tf.cast(count, tf.float32) / examples)])
         losses += self._weight_penalty() + added
@@ -582,9 +590,9 @@ class Trainer:
         labels = tf.cast(labels, tf.int32)
         return tf.where(labels < len(self._class_weight), tf.gather(table, labels % len(self._class_weight)), 1.0)
 
-    def _losses(self, labels: Any, outputs: Any) -> tf.Tensor:
+    def _losses(self, loss: keras.losses.Loss, labels: Any, outputs: Any) -> tf.Tensor:
         """The loss of each example, in float32 whatever the model computes in."""
-        losses = tf.cast(self._loss.call(labels, tf.cast(outputs, tf.float32)), tf.float32)
+        losses = tf.cast(loss.call(labels, tf.cast(outputs, tf.float32)), tf.float32)
         return tf.reduce_mean(tf.reshape(losses, (tf.shape(losses)[0], -1)), axis=1)
 
     def _weight_penalty(self) -> tf.Tensor:
@@ -734,6 +742,31 @@ def _refuse_foreign(model: keras.Model, strategy: tf.distribute.Strategy) -> Non
                 f"The model {model.name!r} was not made in the scope of this strategy. Give the Trainer a function "
                 "that makes it, or make it in `with strategy.scope():`."
             )
+
+
+def _refuse_other_form(model: keras.Model, loss: keras.losses.Loss, data: Data) -> None:
+    """Inputs of another shape than the model's, or labels that the loss would read as something else."""
+    inputs, labels, _ = _unpack(data.element_spec)
+    shape = model.input_shape
+    if isinstance(shape, tuple) and isinstance(inputs, tf.TensorSpec) and not inputs.shape.is_compatible_with(shape):
+        raise ValueError(
+            f"The model {model.name!r} takes inputs of {shape[1:]}. Received: {tuple(inputs.shape[1:])}. Give the data "
+            "that size and number of channels, or make the model with this input_shape."
+        )
+    outputs = model.output_shape
+    if not isinstance(outputs, tuple) or not isinstance(labels, tf.TensorSpec) or labels.shape.rank is None:
+        return
+    per_class = labels.shape.rank == len(outputs) and labels.shape[-1] != 1
+    if type(loss) is keras.losses.SparseCategoricalCrossentropy and per_class:
+        raise ValueError(
+            "The loss takes the index of each example's class; use categorical_crossentropy for labels with a number "
+            f"for each class. Received: labels of {tuple(labels.shape[1:])}"
+        )
+    if type(loss) is keras.losses.CategoricalCrossentropy and not labels.shape.is_compatible_with(outputs):
+        raise ValueError(
+            f"The loss takes labels with a number for each class, {outputs[1:]}; use sparse_categorical_crossentropy "
+            f"for the index of the class. Received: labels of {tuple(labels.shape[1:])}"
+        )
 
 
 def _remade(item: Any, strategy: tf.distribute.Strategy) -> Any:

@@ -1,0 +1,138 @@
+"""What a check finds, each caused by really doing it."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+import zoo
+from zoo.cli import main
+from zoo.data import DataError
+from zoo.data.duplicates import MAX_BITS, near_duplicates, perceptual_hash, thumbnail
+
+PHOTOGRAPHS = [Image.fromarray(image) for image in load_sample_images().images]
+
+
+def cut(number):
+    """Photographs of which no two look alike."""
+    rng = np.random.default_rng(number)
+    left, top = int(rng.integers(0, 500)), int(rng.integers(0, 300))
+    return PHOTOGRAPHS[number % 2].crop((left, top, left + 100, top + 90))
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Splits of their own, two classes, six persons with two pictures each a class."""
+    number = 0
+    for split, persons in (("train", range(4)), ("validation", (4,)), ("test", (5,))):
+        for label in ("cat", "dog"):
+            (tmp_path / split / label).mkdir(parents=True)
+            for person in persons:
+                for shot in range(2):
+                    cut(number).save(tmp_path / split / label / f"person{person}_{shot}.png")
+                    number += 1
+    return tmp_path
+
+
+def check(root, **options):
+    return zoo.data.check(zoo.data.load(f"folder:{root}", on_bad="count"), **options)
+
+
+def test_a_good_set_has_no_problems(root):
+    report = check(root, group_by="(person[0-9]+)")
+    assert report.problems == ()
+    assert report.notes == ()
+    assert report.num_examples == {"cat": (8, 2, 2), "dog": (8, 2, 2)}
+    assert report.sizes == ((90, 90), (100, 100))
+
+
+def test_a_copy_in_another_split_is_a_problem(root):
+    (root / "test/cat/copy.png").write_bytes((root / "train/cat/person1_0.png").read_bytes())
+    (problem,) = check(root).problems
+    assert problem == (
+        "Pictures in more than one split, to the pixel: 1 (train/cat/person1_0.png = test/cat/copy.png)."
+    )
+
+
+def test_a_copy_in_another_class_is_a_problem(root):
+    (root / "train/dog/copy.png").write_bytes((root / "train/cat/person1_0.png").read_bytes())
+    report = check(root)
+    assert report.problems == (
+        "Equal pictures in more than one class: 1 (train/cat/person1_0.png = train/dog/copy.png).",
+    )
+    assert report.notes[0].startswith("Pictures that come more than once within a split: 1 (")
+
+
+@pytest.mark.parametrize("change", ["jpeg", "smaller", "brighter"])
+def test_a_changed_copy_is_noticed(root, change):
+    picture = Image.open(root / "train/dog/person0_0.png")
+    if change == "jpeg":
+        picture.save(root / "test/dog/copy.jpg", quality=50)
+    elif change == "smaller":
+        picture.resize((70, 63)).save(root / "test/dog/copy.png")
+    else:
+        picture.point(lambda value: min(255, value + 4)).save(root / "test/dog/copy.png")
+    report = check(root)
+    assert report.problems == ()
+    assert report.notes[0].startswith("Pictures of different splits that look the same: 1 (train/dog/person0_0.png = ")
+
+
+def test_a_group_in_two_splits_is_a_problem(root):
+    cut(99).save(root / "test/dog/person2_7.png")
+    assert check(root).problems == ()
+    (problem,) = check(root, group_by="(person[0-9]+)").problems
+    assert problem == "Groups in more than one split: 1 of 6 (person2)."
+
+
+def test_rare_classes_and_bad_files_are_noted(root):
+    for number in range(90):
+        cut(1000 + number).save(root / f"train/cat/more{number}.png")
+    (root / "test/cat/broken.png").write_bytes(b"")
+    notes = check(root).notes
+    assert "The class dog is rare: 8 examples in train, the largest class has 98; see balance=." in notes
+    assert "Files left out: 1; the file is empty (1)." in notes
+
+
+@pytest.mark.parametrize(
+    ("group_by", "message"),
+    [
+        ("(", "group_by is no regular expression: .* Received: group_by='\\('"),
+        ("person", "group_by needs one group, such as"),
+        ("(horse)", "group_by matches no name, such as 'train/cat/person0_0.png'. Received: group_by='\\(horse\\)'"),
+    ],
+)
+def test_wrong_groups_are_refused(root, group_by, message):
+    with pytest.raises(DataError, match=message):
+        check(root, group_by=group_by)
+
+
+def test_every_pair_within_the_limit_is_found():
+    rng = np.random.default_rng(0)
+    base = int(rng.integers(1 << 62))
+    flips = [sum(1 << int(bit) for bit in rng.choice(64, count, replace=False)) for count in (0, 1, 2, 3, 3, 3, 4, 5)]
+    hashes = [base, *(base ^ flip for flip in flips)]
+    same = np.zeros((9, 16, 16), np.uint8)
+    pairs = set(near_duplicates(hashes, same, [0] + [1] * 8))
+    assert pairs == {(0, number) for number in range(1, 7)}
+    assert all((hashes[a] ^ hashes[b]).bit_count() <= MAX_BITS for a, b in pairs)
+    same[1] = 7
+    assert (0, 1) not in set(near_duplicates(hashes, same, [0] + [1] * 8))
+
+
+def test_hash_and_thumbnail_by_hand():
+    rising = Image.fromarray(np.tile(np.arange(9, dtype="uint8") * 20, (8, 1)))
+    assert perceptual_hash(rising) == (1 << 64) - 1
+    assert perceptual_hash(rising.transpose(Image.Transpose.FLIP_LEFT_RIGHT)) == 0
+    assert thumbnail(Image.new("RGB", (50, 7), (10, 10, 10))).tolist() == [[10] * 16] * 16
+
+
+def test_the_command(root, capsys):
+    assert main(["check-data", f"folder:{root}", "--group-by", "(person[0-9]+)"]) == 0
+    out = capsys.readouterr().out
+    assert "no problem found" in out
+    assert "height 90 to 90, width 100 to 100 pixels" in out
+    (root / "test/cat/copy.png").write_bytes((root / "train/cat/person1_0.png").read_bytes())
+    assert main(["check-data", f"folder:{root}"]) == 2
+    out, error = capsys.readouterr()
+    assert "problem: Pictures in more than one split" in out
+    assert error == f"zoo check-data: error: folder:{root}: problems found: 1; see above\n"

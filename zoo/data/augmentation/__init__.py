@@ -1,0 +1,29 @@
+"""Random changes of pictures in training, as a function of seed, epoch and example."""
+
+from zoo.data.augmentation.chain import Augmentation
+from zoo.data.augmentation.mix import Mix
+from zoo.data.augmentation.policies import AutoAugment, RandAugment, TrivialAugment
+from zoo.data.augmentation.steps import (
+    ColorJitter,
+    Cutout,
+    Flip,
+    Lighting,
+    RandomErasing,
+    RandomResizedCrop,
+    Shift,
+)
+
+__all__ = [
+    "Augmentation",
+    "AutoAugment",
+    "ColorJitter",
+    "Cutout",
+    "Flip",
+    "Lighting",
+    "Mix",
+    "RandAugment",
+    "RandomErasing",
+    "RandomResizedCrop",
+    "Shift",
+    "TrivialAugment",
+]
