@@ -15,8 +15,8 @@ PACKAGES = ("zoo", "tuning", "applications")
 ALLOWED = {
     "zoo.registry": set(),
     "zoo.files": set(),
-    "zoo.signals": set(),
     "zoo.messages": set(),
+    "zoo.signals": set(),
     "zoo.graph": set(),
     "zoo.layers": {"zoo.layers"},
     "zoo.models": {"zoo.registry", "zoo.layers"},

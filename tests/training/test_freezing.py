@@ -230,3 +230,21 @@ def test_what_cannot_be_frozen():
     twins = keras.Model(x, layers.Add()([body(x) for body in bodies]), name="twins")
     with pytest.raises(ValueError, match="Several models inside of 'twins' have a layer 'stride2': 'a', 'b'"):
         zoo.freeze(twins, until="stride2")
+
+
+def test_what_a_trainer_was_made_for_must_stay(data):
+    """Also where the variables stay the same: frozen batch norm is another function."""
+    model = network()
+    trainer = Trainer(model, optimizer="sgd", loss="sparse_categorical_crossentropy")
+    zoo.freeze(model)
+    with pytest.raises(ValueError, match="'resnet20' has changed since the Trainer was made: 59 variables then, 2 now"):
+        trainer.fit(data, epochs=1)
+    before = values(model)
+    trainer = Trainer(model, optimizer="sgd", loss="sparse_categorical_crossentropy")
+    zoo.freeze(model, batch_norm="train")
+    with pytest.raises(ValueError, match="2 variables then, 2 now. Freeze and unfreeze before making the Trainer, or"):
+        trainer.fit(data, epochs=1)
+    assert changed(before, model) == set()
+    zoo.unfreeze(model)
+    with pytest.raises(ValueError, match="2 variables then, 59 now"):
+        trainer.fit(data, epochs=1)

@@ -133,7 +133,7 @@ def test_the_command(warm, folder, capsys):
     lines = out.splitlines()
     assert lines[0].split() == ["top-1", "%", "top-5", "%"]
     assert lines[1].startswith("resnet18:timm.a1")
-    assert lines[1].endswith("3 pictures of 1 classes")
+    assert lines[1].endswith("3 pictures of 1 of the 1000 classes")
     assert lines[2].split()[:3] == ["published", "73.16", "91.05"]
     assert lines[2].endswith("ImageNet-1k's 50000 validation pictures, centre crop of 288 from 288, bicubic")
     assert lines[3].startswith("These are not all 50000 pictures")

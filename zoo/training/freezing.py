@@ -55,8 +55,9 @@ def freeze(
 ) -> Frozen:  # fmt: skip
     """Freeze all layers that an endpoint depends on, and its own.
 
-    Call it before `compile` or `Trainer`, which note what is trained. What was frozen before stays so; `unfreeze` takes
-    everything back. Dropout in the frozen part still acts in training.
+    Call it before `compile` or `Trainer`, which note what is trained; a `Trainer` refuses to train a model in which
+    that has changed since. What was frozen before stays so; `unfreeze` takes everything back. Dropout in the frozen
+    part still acts in training.
 
     Args:
         model: A functional or sequential model that is built; what it contains may stand in a model inside it.
@@ -124,6 +125,27 @@ def unfreeze(model: keras.Model) -> None:
             variable.trainable = True
     if model.compiled:
         model.train_function = None
+
+
+class Trained:
+    """What of a model is trained, as it was when this was made."""
+
+    def __init__(self, model: keras.Model):
+        self._model = model
+        self._variables = [id(variable) for variable in model.trainable_variables]
+        # Batch norm of the same variables is another function when its layer is not trainable.
+        self._layers = [(layer, layer.trainable) for layer in model._flatten_layers()]
+
+    def require_unchanged(self) -> None:
+        """Raise a ValueError if something was frozen or unfrozen since."""
+        now = [id(variable) for variable in self._model.trainable_variables]
+        changed = [layer.name for layer, was_trainable in self._layers if layer.trainable != was_trainable]
+        if changed or now != self._variables:
+            raise ValueError(
+                f"What is trained of {self._model.name!r} has changed since the Trainer was made: "
+                f"{len(self._variables)} variables then, {len(now)} now. "
+                "Freeze and unfreeze before making the Trainer, or make a new one."
+            )
 
 
 def _freeze(layer: keras.layers.Layer, batch_norm: BatchNormPolicy) -> None:

@@ -29,6 +29,7 @@ from zoo.training.cadence import Cadence
 from zoo.training.callbacks import StopTraining
 from zoo.training.checkpoints import NonFinite
 from zoo.training.devices import Devices, is_chief, is_multi_worker, make_strategy
+from zoo.training.freezing import Trained
 from zoo.training.signals import Interruption, Signals
 from zoo.training.state import Progress, Store, TrainingState, from_chief, write_batch
 
@@ -179,6 +180,7 @@ class Trainer:
             self.model.compile(optimizer=_remade(optimizer, self.strategy), loss=self._loss, jit_compile=False)
             self.optimizer = self.model.optimizer
             self.optimizer.build(self.model.trainable_variables)
+        self._trained = Trained(self.model)
         if self._num_replicas > 1:
             replicas.own_every_variable(self.optimizer)
             replicas.spread_seeds(self.model, self.strategy)
@@ -242,11 +244,13 @@ class Trainer:
             One dict an epoch: `epoch` (1, 2, …), `step` (number of updates so far), `learning_rate`, the metrics.
 
         Raises:
-            ValueError: There is no data, or a callback needs a metric that there will not be.
+            ValueError: There is no data, a callback needs a metric that there will not be, or something was frozen or
+                unfrozen since the Trainer was made.
             NonFiniteLossError: See `on_nonfinite`.
         """
         if epochs < 1:
             raise ValueError(f"epochs must be at least 1. Received: epochs={epochs}")
+        self._trained.require_unchanged()
         cadence = Cadence(save_steps, save_minutes)
         if self.on_nonfinite != "ignore" and self.is_chief and checkpoints is None:
             raise ValueError(f"on_nonfinite={self.on_nonfinite!r} goes back to a checkpoint; give checkpoints to fit.")

@@ -130,7 +130,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
             "top1": found.top1, "top5": found.top5, "published_top1": row.top1, "published_top5": row.top5,
         }))  # fmt: skip
         return
-    here = f"{found.pictures} pictures of {found.classes} classes"
+    here = f"{found.pictures} pictures of {found.classes} of the 1000 classes"
     there = f"ImageNet-1k's 50000 validation pictures, {_protocol(row)}"
     header = ("", "top-1 %", "top-5 %", "")
     measured = (label, f"{found.top1:.2f}", f"{found.top5:.2f}", here)
