@@ -301,7 +301,7 @@ class Trainer:
         Returns:
             A number for each name in `metric_names`.
         """
-        _refuse_other_form(self.model, self._loss, data)
+        _refuse_other_form(self.model, self._evaluation_loss, data)
         self._build_metrics(data)
         return self._evaluate(self._own(data))
 
