@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo.training.hyperparameters import Hyperparameters
-from zoo.training.recipes import Published, Recipe, Source, register_recipe
+from zoo.training.recipes import Published, Recipe, Source
 
 EVERYWHERE = (
     "Values are scaled to the range of the model's card; means and deviations of channels are not subtracted.",
@@ -715,5 +715,4 @@ _OWN = (
     ),
 )  # fmt: skip
 
-for _recipe in (*_PAPERS, *_MODERN, *_OWN):
-    register_recipe(_recipe)
+RECIPES = (*_PAPERS, *_MODERN, *_OWN)
