@@ -55,6 +55,12 @@ def test_ingredients_are_put_together(benchmark):
     assert benchmark.combined(["label smoothing 0.1"]) == {"augment": "", "label_smoothing": 0.1}
 
 
+def test_the_recipe_is_told_by_its_differences(benchmark):
+    recipe = zoo.training.recipe(benchmark.RECIPE).hyperparameters
+    values = {**benchmark.PLAIN, **benchmark.differences(recipe), "epochs": recipe.epochs}
+    assert benchmark.Hyperparameters(**values) == recipe
+
+
 def test_the_interval_is_that_of_student(benchmark):
     assert benchmark.interval([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(1.9632, abs=1e-4)
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo.training import Accuracy, BinaryCrossEntropy, CrossEntropy
+from zoo.training import Accuracy, BinaryCrossEntropy, CrossEntropy, Trainer
 from zoo.training.losses import distributions
 
 
@@ -86,6 +86,27 @@ def test_accuracy_of_both_forms(logits):
     assert float(metric.result()) == 1.0
     metric.update_state(right[:, None], logits, sample_weight=np.zeros(6))
     assert float(metric.result()) == 1.0
+
+
+def test_a_trainer_may_report_another_loss_than_it_trains_by():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+    trainer = Trainer(
+        model,
+        optimizer=keras.optimizers.SGD(0.0),
+        loss=CrossEntropy(label_smoothing=0.3),
+        evaluation_loss=CrossEntropy(),
+        metrics=[Accuracy()],
+    )
+    random = np.random.default_rng(0)
+    inputs, labels = random.normal(size=(12, 4)).astype("float32"), random.integers(0, 3, 12)
+    data = tf.data.Dataset.from_tensor_slices((inputs, labels)).batch(5)
+    (record,) = trainer.fit(data, epochs=1, validation=data)
+    outputs = model(inputs)
+    assert record["loss"] == pytest.approx(np.mean(CrossEntropy(label_smoothing=0.3).call(labels, outputs)), rel=1e-5)
+    plain = np.mean(CrossEntropy().call(labels, outputs))
+    assert record["val_loss"] == pytest.approx(plain, rel=1e-5)
+    assert trainer.evaluate(data)["loss"] == pytest.approx(plain, rel=1e-5)
+    assert record["val_accuracy"] == record["accuracy"]
 
 
 @pytest.mark.parametrize("item", [CrossEntropy(label_smoothing=0.1), BinaryCrossEntropy(target_threshold=0.2)])

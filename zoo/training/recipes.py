@@ -145,7 +145,7 @@ class Recipe:
         return json.loads(json.dumps(asdict(self)))
 
 
-_recipes: dict[str, Recipe] = {}
+_registered: dict[str, Recipe] = {}
 
 
 def register_recipe(recipe: Recipe) -> Recipe:
@@ -154,9 +154,9 @@ def register_recipe(recipe: Recipe) -> Recipe:
     Raises:
         ValueError: The name is taken.
     """
-    if recipe.name in _recipes:
+    if recipe.name in _table():
         raise ValueError(f"A recipe named {recipe.name!r} is registered already. Choose another name.")
-    _recipes[recipe.name] = recipe
+    _registered[recipe.name] = recipe
     return recipe
 
 
@@ -280,7 +280,7 @@ def resolve_recipe(name: str | os.PathLike | Recipe, model: str) -> Recipe:
 
 
 def _table() -> dict[str, Recipe]:
-    """All recipes; those of this package are registered when they are first asked for."""
-    import zoo.training.recipe_book  # noqa: F401
+    """All recipes; those of this package are made when they are first asked for."""
+    from zoo.training.recipe_book import RECIPES
 
-    return _recipes
+    return {**{item.name: item for item in RECIPES}, **_registered}

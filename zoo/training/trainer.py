@@ -542,7 +542,7 @@ class Trainer:
         """
 
         def loss_of(outputs: Any, additions: list[tf.Tensor]) -> tuple[tf.Tensor, Any]:
-            losses = self._losses(self._loss, labels, outputs)
+            losses = self._losses(labels, outputs)
             penalty, added = self._weight_penalty(), _total(additions) * share
             loss = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), total)
             loss += penalty / self._num_replicas + added
@@ -556,7 +556,7 @@ class Trainer:
         inputs, labels, weights = _unpack(batch)
         weights = self._weights(inputs, weights)
         outputs, additions = self._call(inputs, training=False)
-        losses = self._losses(self._evaluation_loss, labels, outputs)
+        losses = self._losses(labels, outputs, self._evaluation_loss)
         (examples,) = self._sum([tf.cast(count, tf.float32)])
         (added,) = self._sum([_total(additions) * self._share.present * (tf.cast(count, tf.float32) / examples)])
         losses += self._weight_penalty() + added
@@ -590,9 +590,9 @@ class Trainer:
         labels = tf.cast(labels, tf.int32)
         return tf.where(labels < len(self._class_weight), tf.gather(table, labels % len(self._class_weight)), 1.0)
 
-    def _losses(self, loss: keras.losses.Loss, labels: Any, outputs: Any) -> tf.Tensor:
+    def _losses(self, labels: Any, outputs: Any, loss: keras.losses.Loss | None = None) -> tf.Tensor:
         """The loss of each example, in float32 whatever the model computes in."""
-        losses = tf.cast(loss.call(labels, tf.cast(outputs, tf.float32)), tf.float32)
+        losses = tf.cast((loss or self._loss).call(labels, tf.cast(outputs, tf.float32)), tf.float32)
         return tf.reduce_mean(tf.reshape(losses, (tf.shape(losses)[0], -1)), axis=1)
 
     def _weight_penalty(self) -> tf.Tensor:
