@@ -120,9 +120,11 @@ def test_every_pair_within_the_limit_is_found():
 
 
 def test_hash_and_thumbnail_by_hand():
-    rising = Image.fromarray(np.tile(np.arange(9, dtype="uint8") * 20, (8, 1)))
-    assert perceptual_hash(rising) == (1 << 64) - 1
-    assert perceptual_hash(rising.transpose(Image.Transpose.FLIP_LEFT_RIGHT)) == 0
+    # One wave across: of the 64 frequencies, the constant and that wave stand out, the others are zero.
+    wave = 128 + 100 * np.cos(np.pi * 2 * (np.arange(32) + 0.5) / 32)
+    bits = perceptual_hash(Image.fromarray(np.tile(wave, (32, 1)).round().astype("uint8")))
+    assert bits >> 63 == bits >> 61 & 1 == 1
+    assert bits >> 62 & 1 == 0
     assert thumbnail(Image.new("RGB", (50, 7), (10, 10, 10))).tolist() == [[10] * 16] * 16
 
 

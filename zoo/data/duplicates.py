@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
+import scipy.fft
 from PIL import Image
 
 # Two pictures count as the same when so many of 64 bits differ at most, and small grey copies of them by so many of 255
@@ -20,9 +21,10 @@ def thumbnail(image: Image.Image) -> np.ndarray:
 
 
 def perceptual_hash(image: Image.Image) -> int:
-    """64 bits that say where a picture of 9x8 grey pixels gets brighter from left to right (difference hash)."""
-    small = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX), np.int16)
-    return int.from_bytes(np.packbits(small[:, 1:] > small[:, :-1]).tobytes())
+    """64 bits that say which of the 8x8 lowest frequencies of a small grey copy are above their median (pHash)."""
+    small = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.BOX), np.float64)
+    frequencies = scipy.fft.dctn(small, norm="ortho")[:8, :8]
+    return int.from_bytes(np.packbits(frequencies > np.median(frequencies)).tobytes())
 
 
 def near_duplicates(hashes: list[int], thumbnails: np.ndarray, parts: list[int]) -> Iterator[tuple[int, int]]:
