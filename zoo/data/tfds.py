@@ -85,9 +85,7 @@ def _in_memory(builder: Any, own: list[str], split_seed: int) -> dict[str, Split
     keys = [f"{builder.name}/train/{index}" for index in range(len(train))]
     labels = np.array([example["label"] for example in train])
     fractions = {"validation": VALIDATION, "test": TEST, **lacking}
-    parts = stratified(
-        labels, keys, seed=split_seed, validation=fractions["validation"], test=fractions["test"]
-    )
+    parts = stratified(labels, keys, seed=split_seed, validation=fractions["validation"], test=fractions["test"])
     splits: dict[str, Split] = {
         split: _source([train[index] for index in indices], [keys[index] for index in indices])
         for split, indices in parts.items()
