@@ -265,7 +265,7 @@ class Dataset:
                 f"Received: balance={balance}, repeats={repeats}"
             )
         if balance and isinstance(source, Source):
-            weights = (np.bincount(source.labels).astype(np.float64) ** -balance)[source.labels]
+            weights = (np.maximum(np.bincount(source.labels), 1.0) ** -balance)[source.labels]
         return Pipeline(
             examples,
             (height, width, channels),
