@@ -17,7 +17,7 @@ from PIL import Image
 from zoo.data.augmentation import Augmentation, Mix, RandomResizedCrop
 from zoo.data.augmentation.steps import crop_draws
 from zoo.data.errors import DataError, printable
-from zoo.data.pictures import check_form, fit, quiet_pillow
+from zoo.data.pictures import check_form, fit, quiet_pillow, usable_cores
 from zoo.data.pipeline import Examples, Pipeline, visit_batches
 from zoo.data.splits import folds, group_names
 
@@ -265,7 +265,7 @@ class Dataset:
                 f"Received: balance={balance}, repeats={repeats}"
             )
         if balance and isinstance(source, Source):
-            weights = (np.bincount(source.labels).astype(np.float64) ** -balance)[source.labels]
+            weights = (np.maximum(np.bincount(source.labels), 1.0) ** -balance)[source.labels]
         return Pipeline(
             examples,
             (height, width, channels),
@@ -384,7 +384,8 @@ class _Decoded:
 
     def __init__(self, source: Source, size: tuple[int, int], channels: int, crop: RandomResizedCrop | None) -> None:
         self._source, self._size, self._channels, self._crop = source, size, channels, crop
-        self._pool = ThreadPoolExecutor()
+        # As many as can run: more would only push each other's pictures out of the processor's caches.
+        self._pool = ThreadPoolExecutor(usable_cores())
 
     def __len__(self) -> int:
         return len(self._source)

@@ -64,7 +64,9 @@ def decode(content: bytes) -> Image.Image:
                 with _open(content) as whole:
                     whole.verify()
             image.load()
-            return _eight_bits(ImageOps.exif_transpose(image))
+            # In place: each copy of a photograph costs a tenth of the time that decoding it takes.
+            ImageOps.exif_transpose(image, in_place=True)
+            return _eight_bits(image)
     except Image.DecompressionBombError:
         raise DataError(_too_large("its header")) from None
     except UnidentifiedImageError:
@@ -159,6 +161,11 @@ def quiet_pillow() -> Iterator[None]:
         yield
 
 
+def usable_cores() -> int:
+    """Number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _open(content: bytes) -> Image.Image:
     """Read a picture's header."""
     return Image.open(io.BytesIO(content), formats=_ACCEPTED)
@@ -174,4 +181,5 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         return Image.fromarray(np.clip(np.rint(wide / 257), 0, 255).astype(np.uint8))
     if image.mode == "P":
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")
-    return image.convert("L" if image.mode in _GREY else "RGB")
+    mode = "L" if image.mode in _GREY else "RGB"
+    return image if image.mode == mode else image.convert(mode)

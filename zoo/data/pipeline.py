@@ -200,7 +200,9 @@ class Pipeline:
             if draws is not None:
                 pictures = self._augmentation.shift_and_flip(pictures, tf.gather(draws, visit))
             low, high = self._value_range
-            pictures = tf.cast(pictures, tf.float32) * ((high - low) / 255) + low
+            pictures = tf.cast(pictures, tf.float32) * ((high - low) / 255)
+            if low:  # each pass over a batch of floats takes time
+                pictures += low
             if self._mix is None:
                 return pictures, tf.cast(labels, tf.int32)
             soft = tf.one_hot(labels, self._num_classes)
