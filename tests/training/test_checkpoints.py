@@ -659,7 +659,10 @@ def test_f11_where_none_is_whole_a_person_decides(folder):
 # Names, links, clocks
 
 
-@pytest.mark.parametrize("moment", [0, time.time() - 86400, time.time() + 86400, 2**33])
+MOMENTS = {"1970": 0.0, "yesterday": time.time() - 86400, "tomorrow": time.time() + 86400, "2242": 2.0**33}
+
+
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
 def test_f15_the_newest_goes_by_its_step(folder, moment):
     for path in (folder / name_of(2)).iterdir():
         os.utime(path, (moment, moment))
