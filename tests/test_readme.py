@@ -16,7 +16,7 @@ def test_there_are_two_set_up_commands():
     assert len(commands) == 2
     assert all(command.startswith("python3 -m venv .venv && .venv/bin/pip install") for command in commands)
     assert "zoo train resnet20 --data digits" in commands[0]
-    assert commands[1].endswith("-m pytest")
+    assert ".venv/bin/python -m pytest" in commands[1]
 
 
 def test_the_table_of_models_is_printed_from_the_cards():
