@@ -266,6 +266,11 @@ def _add_train(commands: Any) -> None:
         help="run folder; an unfinished run of the same settings goes on where it was")  # fmt: skip
     add("--devices", type=_devices, default="auto", metavar="N|LIST",
         help='number of devices, or names such as "GPU:0,GPU:2" (default: all GPUs, else the processor)')  # fmt: skip
+    add(
+        "--recompute",
+        action="store_true",
+        help="compute feature maps again in the backward pass: less memory, about a third more time, the same numbers",
+    )
     add("--save-steps", type=int, metavar="N", help="write a checkpoint every N batches (default: by time alone)")
     add("--save-minutes", type=float, default=10.0, metavar="M",
         help="write a checkpoint every M minutes, besides the end of each epoch (default: 10)")  # fmt: skip
@@ -333,6 +338,7 @@ def _train(arguments: argparse.Namespace) -> None:
             devices=arguments.devices,
             save_steps=arguments.save_steps,
             save_minutes=arguments.save_minutes,
+            recompute=arguments.recompute,
         )
     if run is None:  # a worker of several; the first one writes
         return

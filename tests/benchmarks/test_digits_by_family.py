@@ -30,7 +30,7 @@ def test_every_family_of_pictures_has_a_network(benchmark):
 
 @pytest.mark.slow
 def test_families_learn_the_digits_to_some_extent(benchmark, tmp_path, capsys):
-    """Nine in ten right on the validation split; the benchmark's own bar is higher, its time longer, for all families."""
+    """Nine in ten right on the validation split; all families by the benchmark, whose bar is higher."""
     table = tmp_path / "table.md"
     rows = benchmark.main(["--families", *QUICK, "--target", "0.9", "--seconds", "120", "--out", str(table)])
     capsys.readouterr()

@@ -105,6 +105,13 @@ def test_the_model_takes_the_size_and_channels_of_the_data(tmp_path):
     assert run.model.input_shape == (None, 12, 10, 1)
 
 
+def test_recomputed_feature_maps_change_no_number(tmp_path):
+    settings = runs.Settings(model="simple_cnn", epochs=1, batch_size=128)
+    kept, again = (runs.train(settings, tmp_path / str(value), recompute=value) for value in (False, True))
+    for name in ("loss", "accuracy"):
+        assert again.result()["evaluation"][name] == pytest.approx(kept.result()["evaluation"][name], rel=1e-4)
+
+
 def test_target_and_patience_end_a_training(tmp_path):
     run = runs.train(runs.Settings(model="simple_cnn", epochs=50, target=0.5), tmp_path / "a")
     assert run.result()["stopped"]["rule"] == "Target"

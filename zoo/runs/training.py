@@ -54,6 +54,7 @@ def train(
     devices: training.Devices = "auto",
     save_steps: int | None = None,
     save_minutes: float | None = 10.0,
+    recompute: bool = False,
 ) -> Run | None:
     """Train a model, evaluate its best weights on the test split, write the run folder.
 
@@ -68,6 +69,7 @@ def train(
         devices: As `zoo.training.make_strategy` takes them.
         save_steps: Batches between two checkpoints within an epoch; None for none by this count.
         save_minutes: Minutes between two checkpoints within an epoch; None for none by time.
+        recompute: Whether feature maps are computed again in the backward pass instead of kept in memory.
 
     Returns:
         The finished run; None in a worker that is not the chief.
@@ -142,6 +144,7 @@ def train(
             loss=settings.make_loss(),
             strategy=strategy,
             on_nonfinite=settings.on_nonfinite,
+            recompute=recompute,
         )
         stopped: dict[str, str | None] | None = None
         try:
