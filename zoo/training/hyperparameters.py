@@ -1,6 +1,7 @@
 """The numbers of a training, checked, and what is made of them: schedule, optimizer, loss."""
 
 import difflib
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
@@ -163,7 +164,7 @@ class Hyperparameters:
                 f"Received: target_threshold={self.target_threshold}, loss={self.loss!r}"
             )
         self.make_schedule(steps_per_epoch=1)
-        self._make_optimizer(self.learning_rate)
+        self._check_optimizer_options()
         self.make_loss()
 
     def _check_choices(self) -> None:
@@ -197,6 +198,22 @@ class Hyperparameters:
             raise ValueError(
                 "warmup_epochs must be fewer than epochs. "
                 f"Received: warmup_epochs={self.warmup_epochs}, epochs={self.epochs}"
+            )
+
+    def _check_optimizer_options(self) -> None:
+        """By name alone: an optimizer that is made takes hold of TensorFlow's devices, which then cannot be chosen."""
+        kind, _ = _OPTIMIZERS[self.optimizer]
+        known = {
+            name
+            for function in (kind.__init__, keras.Optimizer.__init__)
+            for name, parameter in inspect.signature(function).parameters.items()
+            if parameter.kind is not parameter.VAR_KEYWORD and name != "self"
+        }
+        if unknown := [name for name in self.optimizer_options if name not in known]:
+            raise ValueError(
+                f"optimizer_options do not fit optimizer={self.optimizer!r}: it has no "
+                f"{', '.join(map(repr, unknown))}, but {', '.join(sorted(known))}. "
+                f"Received: optimizer_options={dict(self.optimizer_options)}"
             )
 
     @property
