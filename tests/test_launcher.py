@@ -58,6 +58,12 @@ def test_a_worker_that_stands_still_counts_as_dead():
     assert "worker 1 has been standing still for 1 s" in text
 
 
+def test_one_that_gave_up_waiting_for_a_stopped_worker_is_not_the_cause():
+    code, text = run(TASK + "os.kill(os.getpid(), 19) if index else [time.sleep(2), sys.exit(1)]")
+    assert code == 128 + signal.SIGSTOP
+    assert text.index("worker 0 has ended with exit code 1") < text.index("worker 1 has been standing still")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -128,25 +128,32 @@ class _Group:
         return [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), *self._command]
 
     def _watch(self) -> int:
-        stands_since: dict[int, float] = {}
+        stopped_since: dict[int, float] = {}
         while True:
             codes = [process.poll() for process in self._processes]
+            now = time.monotonic()
+            for index, process in enumerate(self._processes):
+                if codes[index] is None and _is_stopped(process.pid):
+                    stopped_since.setdefault(index, now)
+                else:
+                    stopped_since.pop(index, None)
             for index, code in enumerate(codes):
                 if code:
                     code = 128 - code if code < 0 else code
                     if code not in _FINAL:
                         self.say(f"worker {index} has ended with exit code {code}")
-                        return code
+                        # Whoever waits for a stopped one gives up sooner or later; its death is not the cause.
+                        return self._stopped(stopped_since, now) if stopped_since else code
             if all(code is not None for code in codes):
                 return max(code or 0 for code in codes)
-            now = time.monotonic()
-            for index, process in enumerate(self._processes):
-                if codes[index] is not None or not _is_stopped(process.pid):
-                    stands_since.pop(index, None)
-                elif now - stands_since.setdefault(index, now) >= self._standstill_seconds:
-                    self.say(f"worker {index} has been standing still for {self._standstill_seconds:g} s")
-                    return 128 + signal.SIGSTOP
+            if stopped_since and now - min(stopped_since.values()) >= self._standstill_seconds:
+                return self._stopped(stopped_since, now)
             time.sleep(_LOOK_SECONDS)
+
+    def _stopped(self, since: dict[int, float], now: float) -> int:
+        index = min(since, key=since.__getitem__)
+        self.say(f"worker {index} has been standing still for {now - since[index]:.0f} s")
+        return 128 + signal.SIGSTOP
 
     def _copy(self, index: int, process: "subprocess.Popen[str]") -> None:
         assert process.stdout is not None
