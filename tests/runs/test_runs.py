@@ -106,6 +106,14 @@ assert training.make_strategy(2).num_replicas_in_sync == 2
 """
 
 
+def test_a_value_that_the_optimizer_refuses_is_found_before_the_data_is_read(tmp_path):
+    settings = runs.Settings(
+        model="resnet20", data="folder:nowhere", optimizer="sgd", optimizer_options={"momentum": 1.5}
+    )
+    with pytest.raises(ValueError, match="optimizer_options do not fit optimizer='sgd': .*momentum"):
+        runs.train(settings, tmp_path / "a")
+
+
 def test_settings_leave_the_choice_of_devices_open():
     """TensorFlow takes its devices, and its place among workers, with the first tensor that anything makes."""
     subprocess.run([sys.executable, "-c", DEVICES], check=True)

@@ -239,6 +239,7 @@ def test_an_unknown_recipe_is_refused():
         ({"image_size": (3,)}, r"image_size must be a height and a width in pixels. Received: image_size=\(3,\)"),
         ({"target_threshold": 0.2}, 'target_threshold belongs to loss="binary_cross_entropy". Received'),
         ({"optimizer_options": {"mass": 1}}, "optimizer_options do not fit optimizer='adamw': .*'mass'"),
+        ({"optimizer_options": {"weight_decay": 1}}, "optimizer_options do not fit .*: it has no 'weight_decay', but "),
         ({"schedule": "cosine", "schedule_options": {"steps": 1}}, "schedule_options do not fit schedule='cosine': "),
         ({"schedule": "multi_step"}, "schedule_options do not fit schedule='multi_step': .*milestones"),
         ({"on_nonfinite": "lower", "warmup_epochs": 1}, '"lower" needs schedule="constant": .*warmup_epochs=1'),

@@ -81,6 +81,7 @@ def train(
     """
     folder = Path(folder)
     strategy = training.make_strategy(devices)  # before anything else asks TensorFlow for a device
+    settings.check_optimizer()
     chief = is_chief(strategy)
     if chief:
         _refuse_strange(folder)

@@ -207,8 +207,8 @@ class Hyperparameters:
             name
             for function in (kind.__init__, keras.Optimizer.__init__)
             for name, parameter in inspect.signature(function).parameters.items()
-            if parameter.kind is not parameter.VAR_KEYWORD and name != "self"
-        }
+            if parameter.kind is not parameter.VAR_KEYWORD
+        } - {"self", "learning_rate", *self._common_options}
         if unknown := [name for name in self.optimizer_options if name not in known]:
             raise ValueError(
                 f"optimizer_options do not fit optimizer={self.optimizer!r}: it has no "
@@ -275,24 +275,35 @@ class Hyperparameters:
             return optimizer
         return with_groups(optimizer, groups, coupled_decay=self.coupled_decay)
 
+    def check_optimizer(self) -> None:
+        """Refuse values that the optimizer refuses. It is made for that, so the devices must have been chosen.
+
+        Raises:
+            ValueError: A value of `optimizer_options` is out of its range.
+        """
+        self._make_optimizer(self.learning_rate)
+
     def make_head_optimizer(self) -> keras.Optimizer:
         """The optimizer of the first stage, in which only the head is trained."""
         return keras.optimizers.AdamW(
             self.head_learning_rate, weight_decay=self.weight_decay, global_clipnorm=self.clip_norm
         )
 
+    @property
+    def _common_options(self) -> dict[str, Any]:
+        """What every optimizer is given besides its rate, from hyper-parameters of other names."""
+        return {
+            "weight_decay": self.weight_decay,
+            "global_clipnorm": self.clip_norm,
+            "use_ema": self.average > 0,
+            "ema_momentum": self.average,
+            "gradient_accumulation_steps": self.accumulate if self.accumulate > 1 else None,
+        }
+
     def _make_optimizer(self, rate: Any) -> keras.Optimizer:
         kind, usual = _OPTIMIZERS[self.optimizer]
         try:
-            return kind(
-                rate,
-                weight_decay=self.weight_decay,
-                global_clipnorm=self.clip_norm,
-                use_ema=self.average > 0,
-                ema_momentum=self.average,
-                gradient_accumulation_steps=self.accumulate if self.accumulate > 1 else None,
-                **{**usual, **self.optimizer_options},
-            )
+            return kind(rate, **self._common_options, **{**usual, **self.optimizer_options})
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"optimizer_options do not fit optimizer={self.optimizer!r}: {error}. "
