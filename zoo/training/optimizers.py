@@ -132,7 +132,7 @@ class LAMB(_LayerWise):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class LARS(_LayerWise):
+class LARS(_LayerWise, TorchSGD):
     """LARS (You et al. 2017, arXiv:1708.03888): SGD whose step is scaled to each parameter's norm.
 
     Parameters without decay take SGD's step as it is, as in timm. The learning rate is outside of the momentum.
@@ -158,17 +158,9 @@ class LARS(_LayerWise):
         weight_decay: float | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(learning_rate, weight_decay=weight_decay, **{"name": "lars", **options})
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum must be from 0 to below 1. Received: momentum={momentum}")
-        self.momentum, self.nesterov = float(momentum), bool(nesterov)
+        options = {"name": "lars", "weight_decay": weight_decay, **options}
+        super().__init__(learning_rate, momentum=momentum, nesterov=nesterov, **options)
         self.trust, self.epsilon = float(trust), float(epsilon)
-
-    def build(self, variables: Sequence[Any]) -> None:
-        if self.built:
-            return
-        super().build(variables)
-        self._buffers = self.add_optimizer_variables(variables, "momentum")
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         buffer = self._buffers[self._get_variable_index(variable)]
@@ -182,13 +174,7 @@ class LARS(_LayerWise):
         self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * update)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "momentum": self.momentum,
-            "nesterov": self.nesterov,
-            "trust": self.trust,
-            "epsilon": self.epsilon,
-        }
+        return {**super().get_config(), "trust": self.trust, "epsilon": self.epsilon}
 
 
 def _ratio_of_norms(variable: Any, update: Any) -> Any:
