@@ -179,7 +179,7 @@ def receptive_field(model: keras.Model, endpoint: str) -> ReceptiveField:
         raise ValueError(f"{model.name!r} has no layer {endpoint!r}. Endpoints: {', '.join(endpoints(model))}")
     axes = len(model.inputs[0].shape) - 2
     fields: dict[int, ReceptiveField] = {id(model.inputs[0]): ReceptiveField((1,) * axes, (1,) * axes)}
-    for node in _nodes(model):
+    for node in nodes(model):
         if node.is_input:
             continue
         incoming = _without_gates(node, fields)
@@ -191,7 +191,7 @@ def receptive_field(model: keras.Model, endpoint: str) -> ReceptiveField:
     raise ValueError(f"{endpoint!r} is the input of {model.name!r}; it sees itself.")
 
 
-def _nodes(model: keras.Model) -> list[Any]:
+def nodes(model: keras.Model) -> list[Any]:
     """The calls of the model's graph, inputs first. Keras has no public way to ask for them."""
     return [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]]
 
@@ -200,7 +200,7 @@ def _calls(model: keras.Model, shape: tuple[int, ...]) -> Iterator[tuple[Any, An
     """(layer, input, output) of each call, as symbolic tensors at batch 1 and the given input shape."""
     source = model.inputs[0]
     tensors = {id(source): keras.KerasTensor((1, *shape), dtype=source.dtype)}
-    for node in _nodes(model):
+    for node in nodes(model):
         if node.is_input:
             continue
         args, kwargs = node.arguments.fill_in(tensors)

@@ -6,12 +6,15 @@ after inception modules, between the layers of dense blocks. Only the tensors at
 computed once more when the gradient reaches it. Batch norm's statistics move once, dropout has the same masks again.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from zoo.graph import nodes
 
 LossOf = Callable[[Any, list[tf.Tensor]], tuple[tf.Tensor, Any]]
 Differentiate = Callable[[Any, LossOf], tuple[list[Any], Any]]
@@ -142,33 +145,33 @@ def cut(model: keras.Model) -> list[Piece]:
         >>> [piece.output_shape for piece in cut(zoo.create_model("resnet20"))][-1]
         (None, 10)
     """
-    nodes = _nodes(model)
-    sizes = [sum(_size(tensor) for tensor in node.outputs) for node in nodes]
-    places = _narrow_places(nodes)
+    calls = _chain(model)
+    sizes = [sum(_size(tensor) for tensor in node.outputs) for node in calls]
+    places = _narrow_places(calls)
     if not places:
         raise ValueError(f"{model.name!r} can be cut nowhere: at no place one tensor alone goes on.")
     chosen = min((_cuts(sizes, places, limit) for limit in _limits(sizes)), key=lambda cuts: _memory(sizes, cuts))
-    starts, ends = (0, *chosen), (*chosen, len(nodes) - 1)
-    return [Piece(nodes[start].outputs[0], nodes[start + 1 : end + 1]) for start, end in zip(starts, ends, strict=True)]
+    starts, ends = (0, *chosen), (*chosen, len(calls) - 1)
+    return [Piece(calls[start].outputs[0], calls[start + 1 : end + 1]) for start, end in zip(starts, ends, strict=True)]
 
 
-def _nodes(model: keras.Model) -> list[Any]:
-    """The calls of the model's graph, the input first."""
+def _chain(model: keras.Model) -> list[Any]:
+    """The calls of the model's graph, the input first; refused where they lead not from one tensor to one."""
     graph = getattr(model, "_functional", None) or model
     if not hasattr(graph, "_nodes_by_depth") or len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ValueError(
             "Only a functional or sequential model with one input and one output can be recomputed. "
             f"Received: {model.name!r}, a {type(model).__name__}"
         )
-    return [node for depth in sorted(graph._nodes_by_depth, reverse=True) for node in graph._nodes_by_depth[depth]]
+    return nodes(graph)
 
 
-def _narrow_places(nodes: list[Any]) -> list[int]:
+def _narrow_places(calls: list[Any]) -> list[int]:
     """Calls behind which nothing but their one output is needed."""
-    last_use = {id(tensor): place for place, node in enumerate(nodes) for tensor in node.input_tensors}
+    last_use = {id(tensor): place for place, node in enumerate(calls) for tensor in node.input_tensors}
     found, needed_until = [], 0
-    for place, node in enumerate(nodes):
-        if 0 < place < len(nodes) - 1 and len(node.outputs) == 1 and needed_until <= place:
+    for place, node in enumerate(calls):
+        if 0 < place < len(calls) - 1 and len(node.outputs) == 1 and needed_until <= place:
             found.append(place)
         needed_until = max(needed_until, *(last_use.get(id(tensor), 0) for tensor in node.outputs))
     return found
@@ -188,18 +191,18 @@ def _limits(sizes: list[int]) -> list[int]:
 def _cuts(sizes: list[int], places: list[int], limit: int) -> tuple[int, ...]:
     """Cuts as far from each other as they may be for pieces of that size."""
     chosen: list[int] = []
-    start, last = 0, None
-    for place in places:
-        if last is not None and sum(sizes[start : place + 1]) > limit:
+    start, last = 0, places[0]
+    for place in places[1:]:
+        if sum(sizes[start : place + 1]) > limit:
             chosen.append(last)
             start = last + 1
         last = place
-    return (*chosen, last) if last is not None and last not in chosen else tuple(chosen)
+    return (*chosen, last)
 
 
 def _memory(sizes: list[int], cuts: tuple[int, ...]) -> int:
     """What is kept at the cuts and within the largest piece."""
-    bounds = zip((0, *(place + 1 for place in cuts)), (*(place + 1 for place in cuts), len(sizes)), strict=True)
+    bounds = itertools.pairwise((0, *(place + 1 for place in cuts), len(sizes)))
     return sum(sizes[place] for place in cuts) + max(sum(sizes[start:end]) for start, end in bounds)
 
 
