@@ -1,35 +1,22 @@
 """Every family learns, in a short form of the benchmark that shows it."""
 
-import importlib.util
-from pathlib import Path
-
+import digits_by_family as benchmark
 import pytest
 
 import zoo
-
-PATH = Path(__file__).parents[2] / "benchmarks" / "digits_by_family.py"
-
-
-@pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location(PATH.stem, PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 # Those that need less than a minute on two cores that are busy with other tests too.
 QUICK = ("lenet", "mobilenet_v2", "resnet", "squeezenet", "vgg")
 
 
-def test_every_family_of_pictures_has_a_network(benchmark):
+def test_every_family_of_pictures_has_a_network():
     smallest = benchmark.smallest_by_family()
     assert set(smallest) == {zoo.model_card(name).family for name in zoo.list_models(modality="image")}
     assert set(QUICK) < set(smallest)
 
 
 @pytest.mark.slow
-def test_families_learn_the_digits_to_some_extent(benchmark, tmp_path, capsys):
+def test_families_learn_the_digits_to_some_extent(tmp_path, capsys):
     """Nine in ten right on the validation split; all families by the benchmark, whose bar is higher."""
     table = tmp_path / "table.md"
     rows = benchmark.main(["--families", *QUICK, "--target", "0.9", "--seconds", "120", "--out", str(table)])

@@ -1,28 +1,17 @@
 """The arithmetic of the plan for many machines, by hand, and the measured form on a small network."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+import scaling as benchmark
 
 
-@pytest.fixture(scope="module")
-def benchmark():
-    path = Path(__file__).parents[2] / "benchmarks" / "scaling.py"
-    spec = importlib.util.spec_from_file_location("scaling", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_what_each_worker_keeps_by_hand(benchmark):
+def test_what_each_worker_keeps_by_hand():
     # 100 MB over 8 Gbit/s, 1 GB/s: two workers send 100 MB each in 0.1 s, four 150 MB in 0.15 s.
     assert benchmark.kept(0.3, 100_000_000, 2, 8, 0) == pytest.approx(0.3 / 0.4)
     assert benchmark.kept(0.3, 100_000_000, 4, 8, 0) == pytest.approx(0.3 / 0.45)
     assert benchmark.kept(0.3, 0, 4, 8, 0.05) == pytest.approx(0.3 / 0.6)
 
 
-def test_the_table(benchmark, capsys):
+def test_the_table(capsys):
     rows = benchmark.main(["--model", "resnet20", "--step-ms", "10", "--gbits", "10"])
     text = capsys.readouterr().out
     assert "resnet20: gradient 1.1 MB; step of 8 examples 10 ms (given), 800.0 images/s" in text
@@ -32,12 +21,12 @@ def test_the_table(benchmark, capsys):
     assert f"| 2 | {1600 * kept[0]:,.0f} ({100 * kept[0]:.0f} %) |" in text
 
 
-def test_the_step_is_measured(benchmark, capsys):
+def test_the_step_is_measured(capsys):
     benchmark.main(["--model", "simple_cnn", "--steps", "2"])
     assert "ms (measured)" in capsys.readouterr().out
 
 
-def test_numbers_below_zero_are_refused(benchmark, capsys):
+def test_numbers_below_zero_are_refused(capsys):
     with pytest.raises(SystemExit):
         benchmark.main(["--step-ms", "-1"])
     assert "--step-ms must be above 0. Received: -1" in capsys.readouterr().err

@@ -1,36 +1,25 @@
 """The table of stopping rules, on curves made by hand, and a short run of the whole."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+import stopping_rules as benchmark
 
 from zoo.training import Patience
 
 
-@pytest.fixture(scope="module")
-def benchmark():
-    path = Path(__file__).parents[2] / "benchmarks" / "stopping_rules.py"
-    spec = importlib.util.spec_from_file_location("stopping_rules", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def curves(benchmark, losses, errors):
+def curves(losses, errors):
     return benchmark.Curves([{"loss": 1.0, "val_loss": loss} for loss in losses], errors)
 
 
-def test_a_rule_is_worth_its_lowest_loss_until_it_stops(benchmark):
-    run = curves(benchmark, [4.0, 2.2, 3.0, 2.0, 5.0], [9.0, 7.0, 6.0, 8.0, 1.0])
+def test_a_rule_is_worth_its_lowest_loss_until_it_stops():
+    run = curves([4.0, 2.2, 3.0, 2.0, 5.0], [9.0, 7.0, 6.0, 8.0, 1.0])
     assert benchmark.apply(Patience("val_loss", patience=1), run) == (True, 3, pytest.approx(10), 7.0)
     assert benchmark.apply(Patience("val_loss", patience=2), run) == (False, 5, 0, 8.0)
 
 
-def test_the_best_rule_gives_up_the_least_and_is_the_fastest_of_those(benchmark, monkeypatch):
+def test_the_best_rule_gives_up_the_least_and_is_the_fastest_of_those(monkeypatch):
     rules = {f"P{n}": lambda n=n: Patience("val_loss", patience=n) for n in (1, 2, 3)}
     monkeypatch.setattr(benchmark, "RULES", rules)
-    run = curves(benchmark, [4, 2, 3, 1, 5, 5, 5, 5], [9, 7, 6, 8, 1, 1, 1, 1])
+    run = curves([4, 2, 3, 1, 5, 5, 5, 5], [9, 7, 6, 8, 1, 1, 1, 1])
     rows = {row["rule"]: row for row in benchmark.table([run, run])}
     assert list(rows) == ["P1", "P2 (best)", "P3", "all epochs"]
     assert [row["epochs"] for row in rows.values()] == ["3.0", "6.0", "7.0", "8.0"]
@@ -40,14 +29,14 @@ def test_the_best_rule_gives_up_the_least_and_is_the_fastest_of_those(benchmark,
     assert [row["wins"] for row in rows.values()] == ["2", "0", "0", "0"]
 
 
-def test_noise_is_in_the_training_labels_alone(benchmark):
+def test_noise_is_in_the_training_labels_alone():
     clean, noisy = benchmark.splits(0.0, 0), benchmark.splits(0.3, 0)
     for split, changed in (("train", 0.27), ("validation", 0), ("test", 0)):
         assert (clean[split][0] == noisy[split][0]).all()
         assert (clean[split][1] != noisy[split][1]).mean() == pytest.approx(changed, abs=0.04)
 
 
-def test_a_short_run(benchmark, tmp_path, capsys):
+def test_a_short_run(tmp_path, capsys):
     tables = benchmark.main(["--seeds", "1", "--epochs", "3", "--out", str(tmp_path / "table.md")])
     assert list(tables) == ["digits", "digits, noise"]
     assert all(len(rows) == len(benchmark.RULES) + 1 for rows in tables.values())
@@ -55,7 +44,7 @@ def test_a_short_run(benchmark, tmp_path, capsys):
     assert (tmp_path / "table.md").read_text().strip() == capsys.readouterr().out.strip()
 
 
-def test_a_number_of_seeds_below_one_is_refused(benchmark, capsys):
+def test_a_number_of_seeds_below_one_is_refused(capsys):
     with pytest.raises(SystemExit):
         benchmark.main(["--seeds", "0"])
     assert "--seeds must be at least 1. Received: 0" in capsys.readouterr().err

@@ -1,18 +1,13 @@
 """Several devices and workers give the weights of one device; each placement in processes of its own."""
 
-import importlib.util
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import training_matrix as matrix
 
 ROOT = Path(__file__).parents[2]
-_spec = importlib.util.spec_from_file_location("training_matrix", ROOT / "benchmarks" / "training_matrix.py")
-matrix = importlib.util.module_from_spec(_spec)
-sys.modules["training_matrix"] = matrix  # where its dataclass looks itself up
-_spec.loader.exec_module(matrix)
 
 
 @pytest.fixture(autouse=True)
