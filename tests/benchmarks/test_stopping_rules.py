@@ -1,5 +1,6 @@
 """The table of stopping rules, on curves made by hand, and a short run of the whole."""
 
+import numpy as np
 import pytest
 import stopping_rules as benchmark
 
@@ -30,15 +31,26 @@ def test_the_best_rule_gives_up_the_least_and_is_the_fastest_of_those(monkeypatc
 
 
 def test_noise_is_in_the_training_labels_alone():
-    clean, noisy = benchmark.splits(0.0, 0), benchmark.splits(0.3, 0)
+    clean, noisy = benchmark.digits(0), benchmark.digits(0, noise=0.3)
     for split, changed in (("train", 0.27), ("validation", 0), ("test", 0)):
         assert (clean[split][0] == noisy[split][0]).all()
         assert (clean[split][1] != noisy[split][1]).mean() == pytest.approx(changed, abs=0.04)
 
 
+def test_waveforms_have_the_published_error_of_bayes_rule():
+    """14 %, of the book; computed here from triangles drawn by hand, by likelihood over the share in small steps."""
+    up = [0, 1, 2, 3, 4, 5, 6, 5, 4, 3, 2, 1, 0]
+    left, middle, right = (np.array([0] * lead + up + [0] * (8 - lead)) for lead in (0, 4, 8))
+    share = np.linspace(0.005, 0.995, 100)[:, np.newaxis]
+    means = [share * one + (1 - share) * two for one, two in ((middle, right), (middle, left), (right, left))]
+    signals, labels = benchmark.waveform(0)["test"]
+    likelihoods = [np.exp(-((signals[:, :, 0][:, np.newaxis] - mean) ** 2).sum(-1) / 2).sum(-1) for mean in means]
+    assert (np.argmax(likelihoods, 0) != labels).mean() == pytest.approx(0.14, abs=0.012)
+
+
 def test_a_short_run(tmp_path, capsys):
     tables = benchmark.main(["--seeds", "1", "--epochs", "3", "--out", str(tmp_path / "table.md")])
-    assert list(tables) == ["digits", "digits, noise"]
+    assert list(tables) == ["digits", "digits, noise", "waveform"]
     assert all(len(rows) == len(benchmark.RULES) + 1 for rows in tables.values())
     assert all(0 <= float(row["test error %"]) < 80 for rows in tables.values() for row in rows)
     assert (tmp_path / "table.md").read_text().strip() == capsys.readouterr().out.strip()
