@@ -159,7 +159,7 @@ def _build(
     **knobs: Any,
 ) -> keras.Model:
     check_knobs(entry.card.name, knobs)
-    wanted = _look_up(entry, weights, knobs)
+    wanted = None if weights is None else look_up(entry.card.name, weights, knobs)
     preprocessing = _preprocessing(entry.card, wanted, include_preprocessing, input_tensor, input_shape)
     construct = _constructor(
         entry, include_top, input_tensor, input_shape, pooling, classes, classifier_activation, name, knobs,
@@ -168,13 +168,22 @@ def _build(
     return construct({}).model if wanted is None else wanted.model(construct, build_for_conversion)
 
 
-def _look_up(entry: Entry, weights: str | PathLike | None, knobs: Mapping[str, Any]) -> "Wanted | None":
-    if weights is None:
-        return None
-    from zoo.weights.loaders import look_up
+def look_up(model: str, weights: str | PathLike, knobs: Mapping[str, Any]) -> "Wanted":
+    """What is known of weights before they are fetched: the knobs that they need, their preprocessing.
 
+    Args:
+        model: A registered name.
+        weights: Tag, source, "default", or the path of what `zoo.weights.save` wrote.
+        knobs: Arguments of the model's family, by name.
+
+    Raises:
+        ValueError: There are none of that name, or they are for another network than the knobs make.
+    """
+    from zoo.weights import loaders
+
+    entry = registry.entry(model)
     defaults = {key: parameter.default for key, parameter in _knobs(entry).items()}
-    return look_up(entry.card, weights, knobs, defaults)
+    return loaders.look_up(entry.card, weights, knobs, defaults)
 
 
 def _preprocessing(

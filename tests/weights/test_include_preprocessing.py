@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo import runs
 from zoo.weights import Preprocessing, save
 
 AS_TRAINED = {"weights": "timm.a1", "classifier_activation": None}
@@ -151,3 +152,25 @@ def test_what_the_preprocessing_gives_must_be_large_enough():
         ValueError, match=r"inception_v3 needs an input of at least \(75, 75, 3\). Received: \(30, 30, 3"
     ):
         zoo.create_model("inception_v3", include_preprocessing=small, include_top=False)
+
+
+@pytest.mark.slow
+def test_a_training_that_begins_with_weights_shows_pictures_as_they_saw_them(warm, tmp_path):
+    form = {"model": "resnet18", "image_size": (32, 32), "batch_size": 256, "learning_rate": 1e-4, "augment": ""}
+    first = runs.train(runs.Settings(weights="timm", epochs=1, **form), tmp_path / "first")
+    assert first.config["model"]["arguments"]["include_preprocessing"] == "timm.a1"
+    assert first.config["data"]["value_range"] == [0, 255]
+    (layer,) = (layer for layer in first.model.layers if isinstance(layer, zoo.weights.PreprocessingLayer))
+    assert layer.preprocessing == zoo.preprocessor("resnet18", "timm.a1").grey()
+    pictures, _ = next(iter(first.pipeline("test").epoch()))
+    assert (pictures.numpy().min(), pictures.numpy().max()) == (0, 255)
+    # Opened again without the weights that it began with.
+    assert runs.open_run(first.folder).evaluate("test") == first.result()["evaluation"]
+    second = runs.train(runs.Settings(weights=str(first.folder / "best"), epochs=1, **form), tmp_path / "second")
+    assert second.config["model"] == first.config["model"]
+    assert second.config["data"]["value_range"] == [0, 255]
+    # Those that somebody saved say nothing: pictures are scaled as the card says.
+    saved = zoo.create_model("resnet20", input_shape=(8, 8, 1))
+    zoo.weights.save(saved, tmp_path / "saved")
+    third = runs.train(runs.Settings(model="resnet20", weights=str(tmp_path / "saved"), epochs=1), tmp_path / "third")
+    assert third.config["data"]["value_range"] == list(zoo.model_card("resnet20").value_range)

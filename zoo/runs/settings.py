@@ -19,7 +19,9 @@ class Settings(Hyperparameters):
     Attributes:
         model: Registered name.
         data: Name of the data set, as `zoo.data.load` takes it.
-        weights: The weights to begin with: what `weights=` of `zoo.create_model` takes; None for random ones.
+        weights: The weights to begin with: what `weights=` of `zoo.create_model` takes; None for random ones. The
+            model then includes their preprocessing, and has the knobs that they need. Those of another run, which lie
+            in its folder `best`, bring that run's.
         seed: Seed of initial weights, order, augmentation and dropout, 0 to 2**32 - 1.
         split_seed: Seed of the split into train, validation and test.
         target: Validation accuracy, 0 to 1, at which training ends; None for no target.

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 import zoo
 from zoo import data, files, training, weights
+from zoo.builder import look_up
 from zoo.runs.run import (
     BEST,
     CHECKPOINTS,
@@ -36,6 +37,12 @@ from zoo.training.hyperparameters import NAMES
 _TRAINING = (
     *(name for name in NAMES if name not in ("image_size", "knobs")), "target", "max_minutes", "weights", "recipe"
 )  # fmt: skip
+
+# The arguments of a run's model that no other run takes over.
+_OF_THE_DATA = ("classes", "input_shape", "classifier_activation")
+
+# The range of what a model takes that includes its preprocessing.
+PIXELS = (0.0, 255.0)
 
 # What may differ between the processes that train one run after the other.
 _FREE = ("command", "environment")
@@ -92,6 +99,7 @@ def train(
     arguments = {
         "classes": len(dataset.classes),
         "input_shape": (*image_size, dataset.image_shape[-1]),
+        **_of_weights(settings),
         **settings.knobs,
     }
     if settings.classifier_activation != "softmax":
@@ -104,7 +112,7 @@ def train(
             "split_seed": settings.split_seed,
             "on_bad": settings.on_bad,
             "image_size": image_size,
-            "value_range": card.value_range,
+            "value_range": PIXELS if "include_preprocessing" in arguments else card.value_range,
         },
         "training": {name: getattr(settings, name) for name in _TRAINING},
         "seed": settings.seed,
@@ -171,6 +179,20 @@ def train(
             _finish(run, stopped, best.best, len(history), seconds, head)
         trainer.wait_for_all()
     return run if chief else None
+
+
+def _of_weights(settings: Settings) -> dict[str, Any]:
+    """What the weights that a training begins with need: knobs, and to see pictures as they saw them before."""
+    if settings.weights is None:
+        return {}
+    wanted = look_up(settings.model, settings.weights, settings.knobs)
+    if wanted.tag:
+        return {**(wanted.knobs or {}), "include_preprocessing": wanted.tag}
+    try:
+        arguments = open_run(Path(settings.weights).parent).config["model"]["arguments"]
+    except ValueError:  # saved by somebody, not by a run: as the card says
+        return {}
+    return {name: value for name, value in arguments.items() if name not in _OF_THE_DATA}
 
 
 def _model(settings: Settings, arguments: Mapping[str, Any]) -> keras.Model:

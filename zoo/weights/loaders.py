@@ -48,6 +48,13 @@ class Wanted:
             return self.found.knobs
         return self.found.manifest["knobs"] if "head" in self.found.manifest else None
 
+    @property
+    def tag(self) -> str:
+        """The tag of the published weights that they are; "" for what lies at a path and does not say."""
+        if isinstance(self.found, Published):
+            return self.found.tag
+        return str(self.found.manifest.get("weights", "")).partition(":")[2]
+
     def preprocessing(self) -> Preprocessing:
         """What they were trained for.
 
@@ -56,14 +63,13 @@ class Wanted:
         """
         if isinstance(self.found, Published):
             return Preprocessing.from_record(self.found)
-        model, _, tag = str(self.found.manifest.get("weights", "")).partition(":")
-        if not tag:
+        if not self.tag:
             raise ValueError(
                 f"{self.label} does not say what preprocessing its weights were trained for. In include_preprocessing "
                 "give the tag of the published weights that they began with, or a layer, such as "
                 "zoo.weights.Preprocessing(…).layer()."
             )
-        return Preprocessing.from_record(find(model, tag))
+        return Preprocessing.from_record(find(self.card.name, self.tag))
 
     def model(self, construct: Construct, build: cache.Build) -> keras.Model:
         """The model that `construct` makes, filled; published weights are fetched first, if need be."""
