@@ -243,7 +243,7 @@ def _constructor(
     activation = keras.activations.get(classifier_activation)
     pictures = _input(entry, input_tensor, input_shape, include_top, preprocessing)
     start = pictures if preprocessing is None else preprocessing(pictures)
-    _check_shape(card, tuple(start.shape[1:]), _min_size(entry, knobs))
+    _check_shape(card, tuple(start.shape[1:]), smallest_size(card.name, knobs))
 
     def construct(needed: Mapping[str, Any]) -> Parts:
         keywords = {**entry.row, **needed, **knobs}
@@ -277,8 +277,17 @@ def _activated(logits: Any, activation: Callable[..., Any]) -> Any:
     }
 
 
-def _min_size(entry: Entry, knobs: Mapping[str, Any]) -> int:
-    """The card's smallest height and width; with another stem 1: Keras then refuses what the graph cannot take."""
+def smallest_size(model: str, knobs: Mapping[str, Any]) -> int:
+    """The smallest height and width that a model takes.
+
+    Args:
+        model: A registered name.
+        knobs: Arguments of the model's family, by name.
+
+    Returns:
+        The card's; with another stem than its own 1, since Keras then refuses what the graph cannot take.
+    """
+    entry = registry.entry(model)
     own = _knobs(entry)
     return entry.card.min_size if "stem" not in knobs or knobs["stem"] == own["stem"].default else 1
 

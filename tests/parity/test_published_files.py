@@ -5,6 +5,7 @@ source; the record of the weights gets the hash of the file, so that it is compa
 """
 
 import dataclasses
+import gc
 import urllib.parse
 
 import h5py
@@ -124,6 +125,13 @@ class Keras:
 
 
 PEERS = {"torchvision": Torchvision, "timm": Timm, "keras": Keras}
+
+
+@pytest.fixture(autouse=True)
+def no_networks_left():
+    """Some have half a gigabyte, several times in a test; their graphs refer to themselves."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

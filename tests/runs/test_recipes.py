@@ -10,8 +10,10 @@ from sklearn.datasets import load_digits
 import zoo
 from zoo import cli, runs, training
 
-# A small network that has what the recipe needs: any size for train_size, drop path where it is asked for.
-RECIPES = {name: "resnet20" if name != "lenet5" else "lenet5" for name in training.list_recipes()}
+# A small network that has what the recipe needs: any size for train_size, drop path or auxiliary classifiers where they
+# are asked for.
+OTHERS = {"lenet5": "lenet5", "googlenet": "googlenet", "inception_v3": "googlenet"}
+RECIPES = {name: OTHERS.get(name, "resnet20") for name in training.list_recipes()}
 FAST = ("resnet_cifar",)
 
 
@@ -20,6 +22,8 @@ def train_short(name, folder, **changes):
     if model == "resnet20":
         changes = {"image_size": (12, 12), **changes} if training.recipe(name).hyperparameters.train_size else changes
         changes = {"train_size": (8, 8), **changes} if "image_size" in changes else {"image_size": None, **changes}
+    if model == "googlenet":
+        changes = {"image_size": None, "knobs": {"stem": "cifar"}, **changes}
     settings = runs.Settings.from_recipe(training.recipe(name).smoke(), model=model, **changes)
     return runs.train(settings, folder)
 
@@ -31,6 +35,17 @@ def check(run, name):
     assert result["epochs"] == 2
     assert np.isfinite(result["evaluation"]["loss"])
     assert all(np.isfinite(record["loss"]) for record in run.history())
+    if config["auxiliary_weight"]:
+        check_auxiliary(run)
+
+
+def check_auxiliary(run):
+    """Auxiliary classifiers train along and stay behind."""
+    assert run.config["model"]["arguments"]["aux"] is True
+    model = check_opens(run).model
+    assert len(model.weights) < zoo.weights.open_weights(run.folder / "best").manifest["num_tensors"]
+    assert model.output_shape == (None, 10)
+    assert not any(layer.name.startswith("aux") for layer in model.layers)
 
 
 @pytest.mark.parametrize("name", FAST)
@@ -44,6 +59,22 @@ def test_every_short_form_runs(tmp_path, name):
     check(train_short(name, tmp_path / "run"), name)
 
 
+def check_opens(run):
+    """Opened again, a run answers as it did."""
+    again = runs.open_run(run.folder)
+    scores, expected = again.evaluate("test"), run.result()["evaluation"]
+    assert scores["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    assert scores["accuracy"] == expected["accuracy"]
+    return again
+
+
+def test_auxiliary_classifiers_need_a_network_that_has_them():
+    with pytest.raises(ValueError, match="resnet20 has no auxiliary classifiers. Received: auxiliary_weight=0.3"):
+        runs.Settings.from_recipe("googlenet", model="resnet20")
+    with pytest.raises(ValueError, match="Give auxiliary_weight, such as 0.3, instead of the knob aux=True"):
+        runs.Settings(model="googlenet", knobs={"aux": True})
+
+
 def test_the_ingredients_of_a_modern_recipe_arrive(tmp_path):
     """Trained small and tested large, by one question a class, on mixed pictures, in a run that opens again."""
     run = train_short("rsb_a3", tmp_path / "run", epochs=1, warmup_epochs=0)
@@ -51,10 +82,7 @@ def test_the_ingredients_of_a_modern_recipe_arrive(tmp_path):
     assert run.config["data"]["image_size"] == [12, 12]
     assert run.config["training"]["train_size"] == [8, 8]
     assert run.model.input_shape == (None, 12, 12, 1)
-    again = runs.open_run(run.folder)
-    scores, expected = again.evaluate("test"), run.result()["evaluation"]
-    assert scores["loss"] == pytest.approx(expected["loss"], rel=1e-5)
-    assert scores["accuracy"] == expected["accuracy"]
+    again = check_opens(run)
     probabilities = [p for _, p in again.predict([digit(tmp_path)], top=10)[0]]
     assert sum(probabilities) == pytest.approx(1, abs=1e-5)
 

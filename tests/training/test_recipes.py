@@ -147,6 +147,7 @@ def test_the_short_form_keeps_the_ingredients(name):
         "schedule",
         "label_smoothing",
         "repeats",
+        "auxiliary_weight",
     ):
         assert getattr(short, kept) == getattr(long, kept)
     assert (short.train_size is None) == (long.train_size is None)

@@ -21,6 +21,9 @@ FORMAT = 1
 CONFIG, RESULT, METRICS, BEST = "config.json", "result.json", "metrics.jsonl", "best"
 CHECKPOINTS, HEAD_CHECKPOINTS, REPORT = "checkpoints", "checkpoints_head", "report.html"
 
+# The output of a model with auxiliary classifiers that counts.
+PREDICTIONS = "predictions"
+
 # Python takes over every so many steps; a call costs about as much as a step of the smallest networks.
 STEPS_PER_CALL = 8
 
@@ -61,7 +64,15 @@ class Run:
 
     @functools.cached_property
     def model(self) -> keras.Model:
-        """The model with its best weights."""
+        """The model with its best weights; what only trained it, auxiliary classifiers, is left out."""
+        model = self._trained
+        if not isinstance(model.output, Mapping):
+            return model
+        return keras.Model(model.input, model.output[PREDICTIONS], name=model.name)
+
+    @functools.cached_property
+    def _trained(self) -> keras.Model:
+        """The model as it was trained, with its best weights."""
         name, arguments = self.config["model"]["name"], self.config["model"]["arguments"]
         try:
             stored = weights.open_weights(self.folder / BEST)

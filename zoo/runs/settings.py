@@ -7,7 +7,7 @@ from typing import Any
 
 import zoo
 from zoo import data, training
-from zoo.builder import check_knobs
+from zoo.builder import check_knobs, smallest_size
 from zoo.data import OnBad
 from zoo.training.hyperparameters import NAMES, Hyperparameters, check_names
 
@@ -43,19 +43,32 @@ class Settings(Hyperparameters):
     def __post_init__(self) -> None:
         """Refuse what no training can use, before any data is read."""
         super().__post_init__()
-        card = zoo.model_card(self.model)
+        zoo.model_card(self.model)
         check_knobs(self.model, self.knobs)
+        self._check_auxiliary()
         data.Augmentation.parse(self.augment)
         for name in ("seed", "split_seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0. Received: {name}={getattr(self, name)}")
         if self.target is not None and not 0 < self.target <= 1:
             raise ValueError(f"target must be above 0 and at most 1. Received: target={self.target}")
-        if self.train_size is not None and min(self.train_size) < card.min_size:
+        smallest = smallest_size(self.model, self.knobs)
+        if self.train_size is not None and min(self.train_size) < smallest:
             raise ValueError(
-                f"{self.model} takes pictures of at least {card.min_size}x{card.min_size}. "
-                f"Received: train_size={self.train_size}"
+                f"{self.model} takes pictures of at least {smallest}x{smallest}. Received: train_size={self.train_size}"
             )
+
+    def _check_auxiliary(self) -> None:
+        """Auxiliary classifiers are there if and only if they are trained."""
+        if self.knobs.get("aux"):
+            raise ValueError("Give auxiliary_weight, such as 0.3, instead of the knob aux=True.")
+        if self.auxiliary_weight:
+            try:
+                check_knobs(self.model, {"aux": True})
+            except TypeError:
+                raise ValueError(
+                    f"{self.model} has no auxiliary classifiers. Received: auxiliary_weight={self.auxiliary_weight}"
+                ) from None
 
     @classmethod
     def from_recipe(cls, recipe: "str | os.PathLike | training.Recipe", *, model: str, **changes: Any) -> "Settings":

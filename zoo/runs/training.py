@@ -16,13 +16,14 @@ import tensorflow as tf
 
 import zoo
 from zoo import data, files, training, weights
-from zoo.builder import look_up
+from zoo.builder import look_up, smallest_size
 from zoo.runs.run import (
     BEST,
     CHECKPOINTS,
     CONFIG,
     FORMAT,
     HEAD_CHECKPOINTS,
+    PREDICTIONS,
     REPORT,
     RESULT,
     Run,
@@ -95,13 +96,15 @@ def train(
     dataset = data.load(settings.data, split_seed=settings.split_seed, on_bad=settings.on_bad)
     training.seed_everything(settings.seed)
     card = zoo.model_card(settings.model)
-    image_size = settings.image_size or _own_size(card, dataset)
+    image_size = settings.image_size or _own_size(settings, dataset)
     arguments = {
         "classes": len(dataset.classes),
         "input_shape": (*image_size, dataset.image_shape[-1]),
         **_of_weights(settings),
         **settings.knobs,
     }
+    if settings.auxiliary_weight:
+        arguments["aux"] = True
     if settings.classifier_activation != "softmax":
         arguments["classifier_activation"] = settings.classifier_activation
     config = {
@@ -153,6 +156,7 @@ def train(
             loss=settings.make_loss(),
             strategy=strategy,
             on_nonfinite=settings.on_nonfinite,
+            auxiliary=_auxiliary(settings, model),
             recompute=recompute,
         )
         stopped: dict[str, str | None] | None = None
@@ -167,7 +171,7 @@ def train(
         seconds = time.monotonic() - began
         if chief:
             if strategy.num_replicas_in_sync == 1 and settings.train_size in (None, image_size):
-                run._keep(model=trainer.model)
+                run._keep(_trained=trainer.model)
             if best.best is None:
                 raise ValueError(
                     f"{folder}: the validation loss was never finite, so there are no weights: {stop.reason}."
@@ -200,6 +204,12 @@ def _model(settings: Settings, arguments: Mapping[str, Any]) -> keras.Model:
     if settings.train_size not in (None, arguments["input_shape"][:2]):
         arguments = {**arguments, "input_shape": (None, None, arguments["input_shape"][-1])}
     return zoo.create_model(settings.model, weights=settings.weights, **arguments)
+
+
+def _auxiliary(settings: Settings, model: keras.Model) -> dict[str, float] | None:
+    if not settings.auxiliary_weight:
+        return None
+    return {name: settings.auxiliary_weight for name in model.output if name != PREDICTIONS}
 
 
 def _batches(run: Run, settings: Settings) -> data.Pipeline:
@@ -243,6 +253,7 @@ def _train_head(
         loss=settings.make_loss(),
         strategy=strategy,
         on_nonfinite=settings.on_nonfinite,
+        auxiliary=_auxiliary(settings, model),
     )
     history = trainer.fit(batches, epochs=settings.head_epochs, checkpoints=store, **options)
     training.unfreeze(model)
@@ -258,7 +269,7 @@ def _finish(
     head: Sequence[Mapping[str, float]],
 ) -> None:
     """Evaluate the best weights, and write result and report."""
-    weights.load(run.model, run.folder / BEST)
+    weights.load(run._trained, run.folder / BEST)
     result = {
         "stopped": stopped,
         "best": best,
@@ -273,11 +284,11 @@ def _finish(
     run.report()
 
 
-def _own_size(card: zoo.Card, dataset: data.Dataset) -> tuple[int, int]:
+def _own_size(settings: Settings, dataset: data.Dataset) -> tuple[int, int]:
     """The size of the data's pictures where the model allows it, else the card's default."""
     height, width, _ = dataset.image_shape
-    if height is None or width is None or min(height, width) < card.min_size:
-        return card.input_shape[0], card.input_shape[1]
+    if height is None or width is None or min(height, width) < smallest_size(settings.model, settings.knobs):
+        height, width, _ = zoo.model_card(settings.model).input_shape
     return height, width
 
 

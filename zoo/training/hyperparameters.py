@@ -85,6 +85,8 @@ class Hyperparameters:
             "stop" the training, "skip" the batch, "lower" the learning rate by half.
         loss: "cross_entropy", or "binary_cross_entropy" of each class against all others.
         label_smoothing: Part of each label that is spread over all classes, 0 to below 1.
+        auxiliary_weight: Weight of the loss of each auxiliary classifier, which the network then has in training; 0:
+            it has none.
         target_threshold: For "binary_cross_entropy": labels above it count in full, others not; None for fractions.
         augment: Augmentation of the training pictures, as `zoo.data` takes it; "" for none.
         mixup: Parameter of the beta distribution that mixup draws from; 0 for no mixup.
@@ -130,6 +132,7 @@ class Hyperparameters:
     on_nonfinite: OnNonFinite = "stop"
     loss: LossName = "cross_entropy"
     label_smoothing: float = 0.0
+    auxiliary_weight: float = 0.0
     target_threshold: float | None = None
     augment: str = "shift=1"
     mixup: float = 0.0
@@ -185,7 +188,7 @@ class Hyperparameters:
         for name in ("epochs", "batch_size", "patience", "accumulate", "rate_batch_size", "repeats"):
             if getattr(self, name) is not None:
                 _require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        for name in ("plateau", "head_epochs", "weight_decay", "warmup_epochs", "mixup", "cutmix"):
+        for name in ("plateau", "head_epochs", "weight_decay", "warmup_epochs", "mixup", "cutmix", "auxiliary_weight"):
             _require(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
         for name in ("learning_rate", "head_learning_rate", "layer_decay", "clip_norm"):
             if getattr(self, name) is not None:

@@ -24,7 +24,7 @@ EVERYWHERE = (
 
 _IMAGENET, _CIFAR = "ImageNet-1k", "CIFAR-10"
 _ONE_CROP, _TEST = "validation set, one centre crop of 224", "test set"
-_NO_AUX = "Auxiliary classifiers are not trained along."
+_NO_AUX = "The network has no auxiliary classifiers here."
 _SYNCHRONOUS = "One synchronous training in place of asynchronous replicas, whose batches and rates are kept."
 _BOXES = "Random boxes of the picture in place of a crop from a picture resized to a random scale."
 
@@ -156,7 +156,7 @@ _PAPERS = (
             title="Going Deeper with Convolutions",
             year=2014,
             url="https://arxiv.org/abs/1409.4842",
-            place="section 6; rate, batch, decay: BVLC's quick_solver.prototxt",
+            place="sections 5 and 6; rate, batch, decay: BVLC's quick_solver.prototxt",
             checked=("https://github.com/BVLC/caffe/blob/master/models/bvlc_googlenet/quick_solver.prototxt",),
         ),
         hyperparameters=_hyper(
@@ -169,12 +169,12 @@ _PAPERS = (
             learning_rate=0.01,
             weight_decay=2e-4,
             average=0.9999,
+            auxiliary_weight=0.3,
         ),
         published=Published(
             model="googlenet", dataset=_IMAGENET, top1=68.7, top5=88.9, protocol="BVLC's training, one centre crop"
         ),
         differences=(
-            _NO_AUX,
             _SYNCHRONOUS,
             "The paper gives neither rate, nor batch size, nor decay, nor number of epochs; these are from Caffe.",
             "Photometric distortions are left out.",
@@ -232,14 +232,14 @@ _PAPERS = (
             label_smoothing=0.1,
             clip_norm=2.0,
             average=0.9999,
+            auxiliary_weight=0.4,
         ),
         published=Published(
             model="inception_v3", dataset=_IMAGENET, top1=78.8, top5=94.4, protocol="validation set, one crop of 299"
         ),
         differences=(
-            _NO_AUX,
             _SYNCHRONOUS,
-            "The decay is that of the authors' TensorFlow code; the paper gives none.",
+            "Decay and weight of the auxiliary classifier are those of the authors' code; the paper gives none.",
             "TensorFlow's RMSProp began with mean squares of 1, Keras's begins with 0.",
         ),
         models=("inception_v3",),

@@ -102,6 +102,8 @@ class Trainer:
         strategy: A `tf.distribute.Strategy`; None for the current one, by default a single device.
         steps_per_call: Number of steps that TensorFlow runs before Python takes over again; callbacks hear of every
             such group. More saves a fraction of a millisecond a step.
+        auxiliary: Weights of the losses of further outputs, by their names, of a model whose output is a dict; they are
+            trained alike and else not looked at: the one output that is left is evaluated and predicted.
         class_weight: Weight of each class in the loss, by its index; classes that are left out weigh 1. Labels are
             whole numbers or one-hot.
         jit_compile: Whether XLA compiles forward and backward pass; "auto" for on GPUs.
@@ -142,6 +144,7 @@ class Trainer:
         devices: Devices | None = None,
         strategy: tf.distribute.Strategy | None = None,
         steps_per_call: int = 1,
+        auxiliary: Mapping[str, float] | None = None,
         class_weight: Mapping[int, float] | None = None,
         jit_compile: bool | Literal["auto"] = False,
         on_nonfinite: OnNonFinite = "ignore",
@@ -172,6 +175,7 @@ class Trainer:
         with self.strategy.scope():
             self.model = model if isinstance(model, keras.Model) else model()
             _refuse_foreign(self.model, self.strategy)
+            self._outputs = _Outputs(self.model, auxiliary or {})
             self._metrics = [_metric(_remade(metric, self.strategy), self._loss) for metric in metrics]
             self._mean_loss = keras.metrics.Mean(name="loss")
             # Callbacks find optimizer and loss where `model.fit` has them; loss scaling is set up here too.
@@ -262,7 +266,7 @@ class Trainer:
                 callback.require(names)
             callback.set_model(self.model)
             callback.set_params({"epochs": epochs, "steps": steps, "verbose": 0})
-        _refuse_other_form(self.model, self._loss, train)
+        _refuse_other_form(self.model, self._outputs.shape, self._loss, train)
         self._build_metrics(train)
         self._reset()
         self.model.stop_training = False
@@ -301,7 +305,7 @@ class Trainer:
         Returns:
             A number for each name in `metric_names`.
         """
-        _refuse_other_form(self.model, self._evaluation_loss, data)
+        _refuse_other_form(self.model, self._outputs.shape, self._evaluation_loss, data)
         self._build_metrics(data)
         return self._evaluate(self._own(data))
 
@@ -507,11 +511,11 @@ class Trainer:
 
         def part(inputs: Any) -> tf.Tensor:
             inputs, count = self._share.of(inputs)
-            return self._call(inputs, training=False)[0][:count]
+            return self._outputs.main(self._call(inputs, training=False)[0])[:count]
 
         with self._kernels():
             if self._multi_worker:  # each worker needs all outputs, and has the whole batch
-                return self._call(inputs, training=False)[0]
+                return self._outputs.main(self._call(inputs, training=False)[0])
             return tf.concat(self.strategy.experimental_local_results(self.strategy.run(part, args=(inputs,))), 0)
 
     def _replica_step(self, batch: Any) -> tf.Tensor:
@@ -542,11 +546,14 @@ class Trainer:
         """
 
         def loss_of(outputs: Any, additions: list[tf.Tensor]) -> tuple[tf.Tensor, Any]:
-            losses = self._losses(labels, outputs)
+            main, others = self._outputs.split(outputs)
+            losses = self._losses(labels, main)
+            for output, weight in others:
+                losses += weight * self._losses(labels, output)
             penalty, added = self._weight_penalty(), _total(additions) * share
             loss = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), total)
             loss += penalty / self._num_replicas + added
-            return self.optimizer.scale_loss(loss), (losses, outputs, penalty, added)
+            return self.optimizer.scale_loss(loss), (losses, main, penalty, added)
 
         gradients, rest = self._differentiate(inputs, loss_of)
         return gradients, *rest
@@ -556,6 +563,7 @@ class Trainer:
         inputs, labels, weights = _unpack(batch)
         weights = self._weights(inputs, weights)
         outputs, additions = self._call(inputs, training=False)
+        outputs = self._outputs.main(outputs)
         losses = self._losses(labels, outputs, self._evaluation_loss)
         (examples,) = self._sum([tf.cast(count, tf.float32)])
         (added,) = self._sum([_total(additions) * self._share.present * (tf.cast(count, tf.float32) / examples)])
@@ -613,7 +621,7 @@ class Trainer:
 
         def update() -> None:
             labels = tf.zeros([1, *spec.shape[1:]], spec.dtype)
-            outputs = tf.zeros([1, *self.model.output_shape[1:]])
+            outputs = tf.zeros([1, *self._outputs.shape[1:]])
             for metric in self._metrics:
                 metric.update_state(labels, outputs)
 
@@ -669,6 +677,35 @@ class Trainer:
         finally:
             for (variable, _), value in zip(self._averages(), raw, strict=True):
                 variable.assign(value)
+
+
+class _Outputs:
+    """The output of a model that counts, and those that only train it."""
+
+    def __init__(self, model: keras.Model, auxiliary: Mapping[str, float]) -> None:
+        self._auxiliary = dict(auxiliary)
+        self._main: str | None = None
+        self.shape = model.output_shape
+        if isinstance(model.output, Mapping):
+            left = [name for name in model.output if name not in auxiliary]
+            known = all(name in model.output and weight >= 0 for name, weight in auxiliary.items())
+            if len(left) != 1 or not known:
+                raise ValueError(
+                    f"The outputs of {model.name!r} are {', '.join(model.output)}. auxiliary must have a weight of at "
+                    f"least 0 for each of them but the one that counts. Received: auxiliary={dict(auxiliary)}"
+                )
+            (self._main,) = left
+            self.shape = model.output[self._main].shape
+        elif auxiliary:
+            raise ValueError(f"{model.name!r} has no outputs with names. Received: auxiliary={dict(auxiliary)}")
+
+    def main(self, outputs: Any) -> Any:
+        """The output that counts."""
+        return outputs if self._main is None else outputs[self._main]
+
+    def split(self, outputs: Any) -> tuple[Any, list[tuple[Any, float]]]:
+        """The output that counts; the others with their weights."""
+        return self.main(outputs), [(outputs[name], weight) for name, weight in self._auxiliary.items()]
 
 
 class _BadBatch(Exception):  # noqa: N818, it is caught in every case
@@ -744,7 +781,7 @@ def _refuse_foreign(model: keras.Model, strategy: tf.distribute.Strategy) -> Non
             )
 
 
-def _refuse_other_form(model: keras.Model, loss: keras.losses.Loss, data: Data) -> None:
+def _refuse_other_form(model: keras.Model, outputs: Any, loss: keras.losses.Loss, data: Data) -> None:
     """Inputs of another shape than the model's, or labels that the loss would read as something else."""
     inputs, labels, _ = _unpack(data.element_spec)
     shape = model.input_shape
@@ -753,7 +790,6 @@ def _refuse_other_form(model: keras.Model, loss: keras.losses.Loss, data: Data) 
             f"The model {model.name!r} takes inputs of {shape[1:]}. Received: {tuple(inputs.shape[1:])}. Give the data "
             "that size and number of channels, or make the model with this input_shape."
         )
-    outputs = model.output_shape
     if not isinstance(outputs, tuple) or not isinstance(labels, tf.TensorSpec) or labels.shape.rank is None:
         return
     per_class = labels.shape.rank == len(outputs) and labels.shape[-1] != 1
