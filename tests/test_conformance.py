@@ -28,11 +28,30 @@ DEEPEST = ("resnet1001_v2", "resnet1202")
 
 REPRESENTATIVES = cheapest(architecture, NAMES)
 
+# Networks with layers of our own, which a process must import `zoo` to load.
+OWN_LAYERS = {"lenet5", "go_course", "go_maddison", "go_policy_128", "go_policy_192", "go_policy_256", "go_policy_384",
+              "go_rollout"}  # fmt: skip
+# Networks whose biases for each position fix the size also without the head.
+FIXED_SIZE = {"go_maddison"}
+
+
+def is_board(name):
+    return zoo.model_card(name).modality == "board"
+
+
+def classes_for(name, shape, wanted):
+    """The number of classes: as wanted, but a board's are its points, with the pass, or one value."""
+    card = zoo.model_card(name)
+    points = card.input_shape[0] * card.input_shape[1]
+    if not is_board(name):
+        return wanted
+    return card.classes if card.classes < points else card.classes - points + shape[0] * shape[1]
+
 
 def small_shape(name, channels=None):
     """A small legal input for the checks of behaviour."""
     card = zoo.model_card(name)
-    size = max(card.min_size, 32)
+    size = max(card.min_size, 8 if is_board(name) else 32)
     return (size, size, channels or card.input_shape[-1])
 
 
@@ -42,7 +61,22 @@ def small_knobs(name):
 
 
 def small_model(name, /, **arguments):
-    return zoo.create_model(name, **{"classes": 7, "input_shape": small_shape(name), **small_knobs(name), **arguments})
+    shape = small_shape(name)
+    standard = {"classes": classes_for(name, shape, 7), "input_shape": shape}
+    return zoo.create_model(name, **{**standard, **small_knobs(name), **arguments})
+
+
+def answers(model, inputs, training=False):
+    """What a model says, each output in a row of its own behind the other."""
+    outputs = model(inputs, training=training)
+    if not isinstance(outputs, dict):
+        return outputs
+    return tf.concat([outputs[key] for key in sorted(outputs)], axis=-1)
+
+
+def says_classes(model):
+    """Whether the first output is probabilities of classes, which a lone value is not."""
+    return not isinstance(model.output, dict) or "predictions" in model.output
 
 
 def pictures(shape, count=2, seed=0):
@@ -66,7 +100,8 @@ def test_default_model_has_the_numbers_of_its_card(default):
     card = zoo.model_card(name)
     assert model.name == name
     assert model.input_shape == (None, *card.input_shape)
-    assert model.output_shape == (None, card.classes)
+    outputs = model.output if isinstance(model.output, dict) else {"predictions": model.output}
+    assert outputs["predictions" if says_classes(model) else "value"].shape == (None, card.classes)
     assert zoo.count_params(model) == (card.num_params, card.num_state)
     assert zoo.count_macs(model) == card.num_macs
     assert tuple(zoo.endpoints(model)) == card.endpoints
@@ -84,7 +119,7 @@ def test_stride_endpoints_have_the_stride_of_their_name(default):
 def test_default_model_loads_without_any_code_of_ours(default):
     name, model = default
     kinds = {type(layer).__module__.split(".")[0] for layer in model.layers}
-    assert kinds == {"keras", "zoo"} if name == "lenet5" else kinds == {"keras"}
+    assert kinds == ({"keras", "zoo"} if name in OWN_LAYERS else {"keras"})
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -141,7 +176,7 @@ def small(request):
     keras.utils.set_random_seed(1)
     model = small_model(request.param)
     inputs = pictures(model.input_shape[1:])
-    yield Small(request.param, model, model.get_weights(), inputs, model(inputs, training=False).numpy())
+    yield Small(request.param, model, model.get_weights(), inputs, answers(model, inputs).numpy())
     keras.utils.clear_session()
 
 
@@ -152,9 +187,20 @@ def restored(small):
     small.model.set_weights(small.initial)
 
 
+def loss_of(outputs, labels):
+    """Cross-entropy, and the squared distance of a value from 1."""
+    if not isinstance(outputs, dict):
+        outputs = {"predictions": outputs}
+    loss = 0.0
+    if "predictions" in outputs:
+        loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, outputs["predictions"]))
+    return loss + tf.reduce_mean((1 - outputs["value"]) ** 2) if "value" in outputs else loss
+
+
 def test_step_moves_every_weight_and_training_alone_moves_statistics(restored):
     model = restored
-    inputs, labels = pictures(model.input_shape[1:], 8), np.arange(8) % 7
+    inputs, labels = pictures(model.input_shape[1:], 32 if "value" in zoo.endpoints(model) else 8), np.arange(7)
+    labels = np.resize(labels, len(inputs))
     trained = {id(variable) for variable in model.trainable_variables}
     state = [variable for variable in model.weights if id(variable) not in trained]
     before = [variable.numpy().copy() for variable in state]
@@ -163,7 +209,7 @@ def test_step_moves_every_weight_and_training_alone_moves_statistics(restored):
     assert all(np.array_equal(old, new.numpy()) for old, new in zip(before, state, strict=True))
 
     with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, model(inputs, training=True)))
+        loss = loss_of(model(inputs, training=True), labels)
     gradients = tape.gradient(loss, model.trainable_variables)
     assert np.isfinite(loss.numpy())
     for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
@@ -176,7 +222,8 @@ def test_step_moves_every_weight_and_training_alone_moves_statistics(restored):
 
 
 def kernels(weights):
-    return [array for array in weights if array.ndim > 1]
+    """What is drawn; biases begin with zeros, also those of positions."""
+    return [array for array in weights if array.ndim > 1 and array.any()]
 
 
 def test_same_seed_gives_the_same_weights_and_an_input_tensor_its_logits(small):
@@ -193,13 +240,20 @@ def test_same_seed_gives_the_same_weights_and_an_input_tensor_its_logits(small):
         classifier_activation=None,
         name="mine",
     )
-    for one, again in zip(first, kernels(model.get_weights()), strict=True):
-        np.testing.assert_array_equal(one, again)
+    # By name: without a softmax behind one of two outputs, layers come in another order.
+    again = {variable.path: variable.numpy() for variable in model.weights}
+    assert len(again) == len(small.initial)
+    for variable, one in zip(small.model.weights, small.initial, strict=True):
+        np.testing.assert_array_equal(one, again[variable.path])
     assert model.name == "mine"
     assert model.inputs[0] is source
-    assert model.layers[-1].name == "logits"
-    logits = zoo.features(small.model, ["logits"])(small.inputs, training=False)["logits"]
-    np.testing.assert_allclose(model(small.inputs / 2, training=False), logits, rtol=1e-4, atol=1e-4)
+    ends = [name for name in ("logits", "value") if name in zoo.endpoints(small.model)]
+    assert "predictions" not in {layer.name for layer in model.layers}
+    assert model.layers[-1].name in ends
+    outputs = [output for output in ends if output != "logits" or says_classes(model)]
+    expected = zoo.features(small.model, outputs)(small.inputs, training=False)
+    logits = tf.concat([expected[output] for output in outputs], axis=-1)
+    np.testing.assert_allclose(answers(model, small.inputs / 2), logits, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
@@ -210,12 +264,14 @@ def test_mixed_precision_keeps_a_float32_head_and_another_seed_gives_other_weigh
     for one, different in zip(kernels(small.initial), kernels(model.get_weights()), strict=True):
         assert not np.array_equal(one, different)
     # In training mode: before any step, batch norm in inference mode does not keep a deep network within float16.
-    output = model(pictures(model.input_shape[1:], 8), training=True)
+    output = answers(model, pictures(model.input_shape[1:], 8), training=True)
     assert output.dtype == "float32"
     assert model.get_layer("logits").compute_dtype == "float32"
     assert any(layer.compute_dtype == policy.removeprefix("mixed_") for layer in model.layers)
     assert {variable.dtype for variable in model.weights} == {"float32"}
-    np.testing.assert_allclose(np.sum(output, axis=-1), 1, atol=1e-5)
+    if says_classes(model):
+        classes = classes_for(small.name, small_shape(small.name), 7)
+        np.testing.assert_allclose(np.sum(output[:, :classes], axis=-1), 1, atol=1e-5)
 
 
 def test_save_load_clone_and_compile_change_no_output(small, tmp_path):
@@ -223,21 +279,21 @@ def test_save_load_clone_and_compile_change_no_output(small, tmp_path):
     model.save(tmp_path / "model.keras")
     with undrawn():
         loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(loaded(inputs, training=False), expected)
+    np.testing.assert_array_equal(answers(loaded, inputs), expected)
     assert zoo.endpoints(loaded) == zoo.endpoints(model)
 
     with undrawn():
         clone = keras.models.clone_model(model)
     clone.set_weights(model.get_weights())
-    np.testing.assert_array_equal(clone(inputs, training=False), expected)
+    np.testing.assert_array_equal(answers(clone, inputs), expected)
 
-    compiled = tf.function(lambda x: model(x, training=False))
+    compiled = tf.function(lambda x: answers(model, x))
     np.testing.assert_allclose(compiled(inputs), expected, rtol=1e-4, atol=1e-5)
 
     zoo.weights.save(model, tmp_path / "weights")
     with undrawn():
         other = small_model(small.name, weights=tmp_path / "weights")
-    np.testing.assert_array_equal(other(inputs, training=False), expected)
+    np.testing.assert_array_equal(answers(other, inputs), expected)
 
 
 @pytest.mark.parametrize("name", REPRESENTATIVES)
@@ -245,9 +301,10 @@ def test_any_legal_size_builds_and_runs(name):
     smallest = zoo.model_card(name).min_size
     channels = zoo.model_card(name).input_shape[-1]
     for shape in [(smallest, smallest, channels), (smallest + 9, smallest + 4, 1), (smallest, smallest + 17, 4)]:
-        model = zoo.create_model(name, input_shape=shape, classes=3, include_top=True, **small_knobs(name))
-        output = model(pictures(shape), training=False)
-        assert output.shape == (2, 3)
+        classes = classes_for(name, shape, 3)
+        model = zoo.create_model(name, input_shape=shape, classes=classes, include_top=True, **small_knobs(name))
+        output = answers(model, pictures(shape))
+        assert output.shape == (2, classes + ("value" in zoo.endpoints(model) and says_classes(model)))
         assert np.isfinite(output).all()
 
 
@@ -270,6 +327,10 @@ def test_illegal_size_is_refused_with_the_smallest_legal_one(name):
 @pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_without_the_head_any_size_runs(name):
     channels = zoo.model_card(name).input_shape[-1]
+    if name in FIXED_SIZE:
+        with pytest.raises(ValueError, match="A bias for each position needs a fixed size"):
+            zoo.create_model(name, include_top=False)
+        return
     body = zoo.create_model(name, include_top=False)
     assert body.input_shape == (None, None, None, channels)
     with undrawn():
@@ -288,7 +349,10 @@ def test_features_returns_all_endpoints(small):
     endpoints = zoo.endpoints(small.model)
     outputs = zoo.features(small.model, endpoints)(small.inputs, training=False)
     assert list(outputs) == endpoints or set(outputs) == set(endpoints)
-    np.testing.assert_allclose(tf.nn.softmax(outputs["logits"]), small.expected, rtol=1e-5, atol=1e-6)
+    values = [outputs["value"]] if "value" in endpoints else []
+    if says_classes(small.model):
+        values = [tf.nn.softmax(outputs["logits"]), *values]
+    np.testing.assert_allclose(tf.concat(values, axis=-1), small.expected, rtol=1e-5, atol=1e-6)
     for endpoint, tensor in outputs.items():
         if endpoint.startswith("stride"):
             assert tensor.shape[1] <= -(-small.inputs.shape[1] // int(endpoint.removeprefix("stride")))

@@ -6,6 +6,7 @@ with the arguments of keras.applications in that order and with that meaning.
 
 import functools
 import inspect
+import math
 import re
 import sys
 import textwrap
@@ -244,6 +245,7 @@ def _constructor(
     pictures = _input(entry, input_tensor, input_shape, include_top, preprocessing)
     start = pictures if preprocessing is None else preprocessing(pictures)
     _check_shape(card, tuple(start.shape[1:]), smallest_size(card.name, knobs))
+    classes = _classes_of_size(card, classes, tuple(start.shape[1:]))
 
     def construct(needed: Mapping[str, Any]) -> Parts:
         keywords = {**entry.row, **needed, **knobs}
@@ -266,13 +268,22 @@ def _constructor(
     return construct
 
 
+def _classes_of_size(card: Card, classes: int, shape: tuple[int | None, ...]) -> int:
+    """The number of classes; where these are the points of a board, the default follows the size of the board."""
+    sizes = [size for size in shape[:-1] if size is not None]
+    default = math.prod(card.input_shape[:-1])
+    if card.modality != "board" or classes != card.classes or len(sizes) < len(shape) - 1 or classes < default:
+        return classes
+    return classes - default + math.prod(sizes)
+
+
 def _activated(logits: Any, activation: Callable[..., Any]) -> Any:
-    """The activation on the logits, or on each of the logits in a dict."""
+    """The activation on the logits, or on each of the logits in a dict; a value has its own already."""
     if not isinstance(logits, dict):
         return layers.Activation(activation, dtype=full_precision(), name="predictions")(logits)
     names = {key: key if key == "predictions" else f"{key}_predictions" for key in logits}
     return {
-        key: layers.Activation(activation, dtype=full_precision(), name=names[key])(value)
+        key: value if key == "value" else layers.Activation(activation, dtype=full_precision(), name=names[key])(value)
         for key, value in logits.items()
     }
 

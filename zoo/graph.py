@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers
 
-_ENDPOINT = re.compile(r"stem|stride\d+|pooled|logits|aux\d+")
+_ENDPOINT = re.compile(r"stem|stride\d+|pooled|logits|value|aux\d+")
 
 
 def endpoints(model: keras.Model) -> list[str]:

@@ -1,5 +1,6 @@
 """What two or more families share. Imports keras alone."""
 
+from zoo.layers.board import LegalMask, PositionBias, check_board, check_moves
 from zoo.layers.convolution import batch_norm, conv, depthwise_conv, dilated_strides, he_normal, relu, stochastic_depth
 from zoo.layers.heads import endpoint, flatten, full_precision, global_pooling, logits, pooled_head
 from zoo.layers.inception import branch, conv_bn_relu
@@ -11,11 +12,15 @@ from zoo.layers.residual import residual_stages, stem_conv
 __all__ = [
     "AdaptiveAveragePooling2D",
     "DilatedPooling2D",
+    "LegalMask",
     "LocalResponseNormalization",
+    "PositionBias",
     "adaptive_average_pool",
     "average_pool",
     "batch_norm",
     "branch",
+    "check_board",
+    "check_moves",
     "conv",
     "conv_bn_relu",
     "depthwise_conv",

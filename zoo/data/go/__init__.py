@@ -13,9 +13,18 @@ from zoo.data.go.board import (
     Rules,
 )
 from zoo.data.go.encoders import ENCODERS, Encoder, Group, encoder
+from zoo.data.go.games import (
+    Game,
+    IllegalGameError,
+    game_from_nodes,
+    handicap_points,
+    read_games,
+    to_sgf,
+)
 from zoo.data.go.geometry import BLACK, EMPTY, WHITE, Geometry, geometry
 from zoo.data.go.ladders import Ladders
 from zoo.data.go.scoring import Score, score
+from zoo.data.go.sgf import Node, SgfError
 
 __all__ = [
     "AGA",
@@ -31,13 +40,21 @@ __all__ = [
     "WHITE",
     "Board",
     "Encoder",
+    "Game",
     "Geometry",
     "Group",
+    "IllegalGameError",
     "IllegalMoveError",
     "Ladders",
+    "Node",
     "Rules",
     "Score",
+    "SgfError",
     "encoder",
+    "game_from_nodes",
     "geometry",
+    "handicap_points",
+    "read_games",
     "score",
+    "to_sgf",
 ]

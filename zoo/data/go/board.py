@@ -573,7 +573,9 @@ class Board:
         columns = " " * (width + 1) + " ".join(COLUMNS[:size])
         rows = [
             f"{size - row:>{width}} "
-            + " ".join({EMPTY: ".", BLACK: "X", WHITE: "O"}[self.colour_at(row * size + column)] for column in range(size))
+            + " ".join(
+                {EMPTY: ".", BLACK: "X", WHITE: "O"}[self.colour_at(row * size + column)] for column in range(size)
+            )
             + f" {size - row}"
             for row in range(size)
         ]

@@ -5,6 +5,7 @@
 - `simple`: own stones, opponent's stones, empty points, ones.
 - `history`: the same, and where the last four moves were.
 - `tactical`: the same, and liberties, captures and liberties after a move: 22 planes.
+- `clark8`: Clark and Storkey, 2014: chains by colour with one, two, three or more liberties, the ko, ones.
 - `alphago48`: Silver et al., "Mastering the game of Go with deep neural networks and tree search", Nature 529, 2016,
   extended data table 2, without the player's colour; `alphago49` has it, for the value network.
 - `alphagozero17`: Silver et al., "Mastering the game of Go without human knowledge", Nature 550, 2017: the stones of
@@ -229,6 +230,11 @@ def _liberties_by_colour(view: View) -> list[int]:
     return [stones & side for side in (view.own, view.opponent) for stones in (one, two, three)]
 
 
+def _ko(view: View) -> list[int]:
+    """The point that simple ko forbids."""
+    return [view.geometry.bits[view.board.ko] if view.board.ko >= 0 else 0]
+
+
 def _capture_size(view: View) -> list[int]:
     """Legal moves that take no stone, one, … six, and seven or more."""
     sets = [view.legal] + [0] * 7
@@ -381,6 +387,7 @@ _ALPHAGO = (
     Group("sensibleness", 1, _sensible),
     Group("zeros", 1, _zeros),
 )
+_BY_COLOUR = Group("liberties by colour", 6, _liberties_by_colour)
 _PAST = Group("stones of eight positions", 16, _past(8))
 
 ENCODERS = {
@@ -394,11 +401,12 @@ ENCODERS = {
             "tactical",
             (
                 *_HISTORY,
-                Group("liberties by colour", 6, _liberties_by_colour),
+                _BY_COLOUR,
                 Group("captures", 3, _few_captures),
                 Group("liberties after move", 5, _few_liberties_after),
             ),
         ),
+        Encoder("clark8", (_BY_COLOUR, Group("ko", 1, _ko), _ONES)),
         Encoder("alphago48", _ALPHAGO),
         Encoder("alphago49", (*_ALPHAGO, Group("player colour", 1, _black_to_move))),
         Encoder("alphagozero17", (_PAST, Group("colour to move", 1, _black_to_move))),

@@ -60,7 +60,9 @@ class Geometry:
         self.adjacent = [self.grown(bit) & ~bit for bit in self.bits]
         self.neighbours = [self.points(adjacent) for adjacent in self.adjacent]
         self.diagonal = [self._diagonal(bit) for bit in self.bits]
-        self.border = sum(bit for bit, adjacent in zip(self.bits, self.adjacent, strict=True) if adjacent.bit_count() < 4)
+        self.border = sum(
+            bit for bit, adjacent in zip(self.bits, self.adjacent, strict=True) if adjacent.bit_count() < 4
+        )
         rng = random.Random(_ZOBRIST_SEED)
         black, white = ([rng.getrandbits(64) for _ in range(LARGEST * LARGEST)] for _ in range(2))
         place = [row * LARGEST + column for row in range(size) for column in range(size)]

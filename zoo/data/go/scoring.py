@@ -66,7 +66,9 @@ def score(board: Board, *, dead: Iterable[int] = ()) -> Score:
             where = geometry.vertex(geometry.points(chain.stones)[0])
             raise DataError(f"The chain at {where} is dead in part. Name all of its stones, or none.")
     if removed & ~board.occupied:
-        raise DataError(f"{geometry.vertex(geometry.points(removed & ~board.occupied)[0])} is empty; only stones are dead.")
+        raise DataError(
+            f"{geometry.vertex(geometry.points(removed & ~board.occupied)[0])} is empty; only stones are dead."
+        )
     black, white = board.stones[BLACK] & ~removed, board.stones[WHITE] & ~removed
     territory = {BLACK: 0, WHITE: 0}
     rest = geometry.full & ~(black | white)

@@ -1,0 +1,1 @@
+"""Applications of the zoo: one folder for each task; none imports another."""

@@ -1,0 +1,1 @@
+"""Go: networks that learn moves from games, and play."""
