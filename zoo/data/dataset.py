@@ -138,6 +138,19 @@ class Dataset:
             "bad_file_reasons": self.num_bad_files,
         }
 
+    def picture_of(self, example: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
+        """An example of a pipeline as a picture, for reports.
+
+        Args:
+            example: (height, width, channels) float32.
+            value_range: What the pipeline's lowest and highest value were.
+
+        Returns:
+            (height, width, 1 or 3) uint8.
+        """
+        low, high = value_range
+        return np.clip(np.rint((example - low) / (high - low) * 255), 0, 255).astype(np.uint8)
+
     def example_name(self, split: str, index: int) -> str:
         """What an example is called, e.g. `digits/17` or a file's path below the folder."""
         return self._split(split).names[index]
@@ -293,8 +306,10 @@ def load(
     """Find a data set and check it.
 
     Args:
-        name: `digits` (1,797 handwritten digits of 8x8, embedded), `tfds:NAME[/CONFIG]` (TensorFlow Datasets) or
-            `folder:PATH` (a folder of class folders, or `train`, `validation` and `test` with class folders each).
+        name: `digits` (1,797 handwritten digits of 8x8, embedded), `tfds:NAME[/CONFIG]` (TensorFlow Datasets),
+            `folder:PATH` (a folder of class folders, or `train`, `validation` and `test` with class folders each) or
+            `go:PATH[:ENCODER[:plain]]` (games of Go: an SGF file, a folder of such, `gnugo9` for the embedded ones;
+            `zoo.data.go.ENCODERS` has the encoders; "plain" trains without the board's symmetries).
         split_seed: Seed of the split where the source has none of its own.
         on_bad: What a broken file of a folder does: "raise" names the first; "skip" leaves it out, up to 10 files or
             1 % of all, whichever is more; "count" leaves out all of them. `Dataset.bad_files` lists them.
@@ -332,7 +347,11 @@ def load(
         from zoo.data import tfds
 
         return tfds.load(name, rest, split_seed, data_dir, download)
-    raise DataError(f"Data is digits, tfds:NAME or folder:PATH. Received: {name!r}.{_hint(name)}")
+    if kind == "go" and rest:
+        from zoo.data.go import positions
+
+        return positions.load(name, rest, split_seed, on_bad)
+    raise DataError(f"Data is digits, tfds:NAME, folder:PATH or go:PATH. Received: {name!r}.{_hint(name)}")
 
 
 def _hint(name: str) -> str:
@@ -340,7 +359,7 @@ def _hint(name: str) -> str:
     if os.path.isdir(name):
         return f" Did you mean folder:{printable(name)}?"
     kind, colon, rest = name.partition(":")
-    forms = ("folder", "tfds") if colon else ("digits",)
+    forms = ("folder", "tfds", "go") if colon else ("digits",)
     close = difflib.get_close_matches(kind, forms, n=1)
     return f" Did you mean {close[0]}{colon}{printable(rest)}?" if close and close[0] != kind else ""
 

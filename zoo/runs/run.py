@@ -166,12 +166,11 @@ class Run:
         result = self.result()
         batches = self.pipeline(split)
         labels = np.concatenate([labels.numpy() for _, labels in batches.epoch()])
-        low, high = self.config["data"]["value_range"]
+        value_range = tuple(self.config["data"]["value_range"])
 
         def image(index: int) -> np.ndarray:
             batch, place = divmod(index, batches.batch_size)
-            picture = next(iter(batches.epoch(0, start=batch)))[0][place].numpy()
-            return np.clip(np.rint((picture - low) / (high - low) * 255), 0, 255).astype(np.uint8)
+            return self.dataset.picture_of(next(iter(batches.epoch(0, start=batch)))[0][place].numpy(), value_range)
 
         return write_report(
             self.folder,

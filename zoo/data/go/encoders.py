@@ -318,6 +318,7 @@ class Encoder:
         name: What it is called.
         groups: Groups of planes, in order; their counts add up to `num_planes`.
         signed: Whether the only plane is the difference of the two sets, stones of 1 and -1.
+        stones: The planes that hold stones: of the player to move, and of the opponent.
 
     Example:
         >>> from zoo.data.go import Board, encoder
@@ -330,6 +331,7 @@ class Encoder:
     name: str
     groups: tuple[Group, ...]
     signed: bool = False
+    stones: tuple[tuple[int, ...], tuple[int, ...]] = ((0,), (1,))
     _ladders: Ladders = field(default_factory=Ladders, compare=False, repr=False)
 
     @property
@@ -406,11 +408,11 @@ ENCODERS = {
                 Group("liberties after move", 5, _few_liberties_after),
             ),
         ),
-        Encoder("clark8", (_BY_COLOUR, Group("ko", 1, _ko), _ONES)),
+        Encoder("clark8", (_BY_COLOUR, Group("ko", 1, _ko), _ONES), stones=((0, 1, 2), (3, 4, 5))),
         Encoder("alphago48", _ALPHAGO),
         Encoder("alphago49", (*_ALPHAGO, Group("player colour", 1, _black_to_move))),
-        Encoder("alphagozero17", (_PAST, Group("colour to move", 1, _black_to_move))),
-        Encoder("leela18", (_PAST, Group("each colour to move", 2, _each_to_move))),
+        Encoder("alphagozero17", (_PAST, Group("colour to move", 1, _black_to_move)), stones=((0,), (8,))),
+        Encoder("leela18", (_PAST, Group("each colour to move", 2, _each_to_move)), stones=((0,), (8,))),
     )
 }
 
