@@ -82,8 +82,8 @@ def test_a_worker_decodes_its_part_alone(root, monkeypatch):
     monkeypatch.setattr(zoo.data.dataset, "CACHE_BYTES", 0)
     pipeline = load(root).pipeline("train", batch_size=5, training=True, seed=2)
     whole = [labels.numpy() for _, labels in pipeline.epoch(1)]
-    decoded, decode = [], zoo.data.folder.decode
-    monkeypatch.setattr(zoo.data.folder, "decode", lambda content: decoded.append(content) or decode(content))
+    decoded, decode = [], pictures.decode
+    monkeypatch.setattr(pictures, "decode", lambda content: decoded.append(content) or decode(content))
     parts = [labels.numpy() for _, (_, labels) in pipeline.divided(lambda total: (total // 2, total)).epoch(1)]
     for batch, part in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(batch[len(batch) // 2 :], part)

@@ -1,6 +1,8 @@
 """scikit-learn's handwritten digits: real data that needs no network."""
 
+import functools
 import hashlib
+import io
 
 import numpy as np
 from PIL import Image
@@ -13,6 +15,17 @@ from zoo.data.splits import stratified
 VALUE_RANGE = (0, 16)
 
 
+@functools.cache
+def _files() -> list[bytes]:
+    """The digits as PNG files, in 8 bits, as every other picture."""
+    files = []
+    for picture in load_digits().images:
+        file = io.BytesIO()
+        Image.fromarray(np.rint(picture * (255 / VALUE_RANGE[1])).astype(np.uint8)).save(file, "PNG", compress_level=1)
+        files.append(file.getvalue())
+    return files
+
+
 def load(split_seed: int) -> Dataset:
     """1,797 digits of 13 people, 8x8 pixels of 17 grey levels."""
     bunch = load_digits()
@@ -21,11 +34,10 @@ def load(split_seed: int) -> Dataset:
     names = [f"digits/{index}" for index in range(len(labels))]
 
     def source(indices: np.ndarray) -> Source:
-        def picture(index: int) -> Image.Image:
-            # In 8 bits, as every other picture: a digit that was saved as a PNG file is then the same to the pixel.
-            return Image.fromarray(np.rint(pictures[indices[index]] * (255 / VALUE_RANGE[1])).astype(np.uint8))
+        def content(index: int) -> bytes:
+            return _files()[indices[index]]
 
-        return Source(labels[indices], [names[i] for i in indices], picture)
+        return Source(labels[indices], [names[i] for i in indices], content)
 
     return Dataset(
         name="digits",

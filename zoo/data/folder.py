@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from zoo.data.dataset import Dataset, OnBad, Source
 from zoo.data.errors import DataError, printable
@@ -74,7 +73,7 @@ def load(name: str, root: Path, split_seed: int, on_bad: OnBad, group_by: str | 
         name=name,
         classes=classes,
         image_shape=(height, width, max(item.channels for item in used)),
-        splits={split: _source(root, items, classes) for split, items in splits.items()},
+        splits={split: _source(root, items, classes, group_by) for split, items in splits.items()},
         source=f"the folder {printable(str(root))}",
         licence="as its owner says",
         fingerprint=hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest(),
@@ -211,8 +210,8 @@ def _carve(
     return {split: [items[index] for index in own] for split, own in indices.items()}
 
 
-def _source(root: Path, items: list[_Found], classes: tuple[str, ...]) -> Source:
-    def picture(index: int) -> Image.Image:
+def _source(root: Path, items: list[_Found], classes: tuple[str, ...], group_by: str | None) -> Source:
+    def content_of(index: int) -> bytes:
         path = root / items[index].name
         try:
             content = read(path)
@@ -220,10 +219,11 @@ def _source(root: Path, items: list[_Found], classes: tuple[str, ...]) -> Source
             raise DataError(f"{printable(str(path))} was good when it was checked; now {error}.") from None
         if _digest(content) != items[index].digest:
             raise DataError(f"{printable(str(path))} has changed since it was checked; load the folder again.")
-        return decode(content)
+        return content
 
     labels = np.array([classes.index(printable(item.label)) for item in items], np.int32)
-    return Source(labels, [printable(item.name) for item in items], picture)
+    names = [printable(item.name) for item in items]
+    return Source(labels, names, content_of, None if group_by is None else group_names(names, group_by))
 
 
 def _below(root: Path, path: Path) -> str:

@@ -44,7 +44,7 @@ class Examples(Protocol):
             batch_size: Examples of a batch.
             start: Number of the first batch.
             seed: (2,) int64, from which a source that `shuffles_itself` takes its order; None for the stored order.
-            chance: () int64, from which, with the visit, crops are drawn; None outside of training.
+            chance: () int64, from which, with the visit, is drawn what happens in reading; None outside of training.
         """
         ...
 
@@ -106,13 +106,7 @@ class Pipeline:
         self._repeats = repeats
         self._part: Part | None = None
         self._places, self._part_size = np.empty(0, np.int64), batch_size
-        self._trace()
-
-    def _trace(self) -> None:
-        self._make: Callable[..., tf.data.Dataset] = self._stages
-        if not self._examples.shuffles_itself:
-            # Traced once: making the dataset of a further epoch then takes a millisecond.
-            self._make = tf.function(self._stages, input_signature=[tf.TensorSpec((), tf.int64)] * 2)
+        self._traced: Callable[..., tf.data.Dataset] | None = None
 
     def __len__(self) -> int:
         """Number of batches of an epoch."""
@@ -134,7 +128,7 @@ class Pipeline:
         """
         if not 0 <= start <= len(self):
             raise DataError(f"start must be from 0 to {len(self)}, the number of batches. Received: start={start}")
-        dataset = self._make(tf.constant(epoch, tf.int64), tf.constant(start, tf.int64))
+        dataset = self._make()(tf.constant(epoch, tf.int64), tf.constant(start, tf.int64))
         return dataset.apply(tf.data.experimental.assert_cardinality(len(self) - start))
 
     def divided(self, part: Part) -> "Pipeline":
@@ -153,8 +147,20 @@ class Pipeline:
         other._part = part
         other._places, other._part_size = self._places_of(part)
         other.element_spec = tf.TensorSpec((), tf.int32), self.element_spec
-        other._trace()
+        other._traced = None
         return other
+
+    def _make(self) -> Callable[..., tf.data.Dataset]:
+        """From epoch and start to the batches."""
+        if self._examples.shuffles_itself:
+            return self._stages
+        if self._traced is None:
+            # Traced once: making the dataset of a further epoch then takes a millisecond. As a concrete function, for
+            # TensorFlow warns of retracing where functions of one name are called for the first time, one after the
+            # other, and a search makes hundreds of pipelines.
+            function = tf.function(self._stages, input_signature=[tf.TensorSpec((), tf.int64)] * 2)
+            self._traced = function.get_concrete_function()
+        return self._traced
 
     def _stages(self, epoch: tf.Tensor, start: tf.Tensor) -> tf.data.Dataset:
         order, seed, chance, draws = None, None, None, None
@@ -187,9 +193,11 @@ class Pipeline:
 
         def change(visit: tf.Tensor, picture: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             picture = tf.ensure_shape(picture, self._picture_shape)
-            return visit, self._augmentation.apply(picture, example_seed(key, epoch, visit)), label
+            changed = self._augmentation.apply(picture, example_seed(key, epoch, visit), first=num_read)
+            return visit, changed, label
 
-        if self._training and not at_once and any(step != self._augmentation.crop for step in self._augmentation.steps):
+        num_read = self._augmentation.num_read
+        if self._training and not at_once and num_read < len(self._augmentation.steps):
             # One by one, as each gets an operation of its own, and on all cores.
             batches = batches.unbatch().map(change, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             batches = batches.batch(batch_size)

@@ -11,13 +11,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
-from zoo.data.augmentation import RandomResizedCrop
-from zoo.data.augmentation.steps import crop_draws
-from zoo.data.dataset import Dataset, Source, Split
+from zoo.data.dataset import Dataset, Form, Source, Split
 from zoo.data.errors import DataError, printable
-from zoo.data.pictures import decode, fit
 from zoo.data.splits import SPLITS, TEST, VALIDATION, stratified
 
 # A set of up to so many bytes on the disk is read into memory, as it is encoded there.
@@ -109,14 +105,7 @@ def _encoded(builder: Any, split: str, **options: Any) -> tf.data.Dataset:
 
 def _source(examples: list[dict[str, Any]], names: list[str]) -> Source:
     labels = np.array([example["label"] for example in examples], np.int32)
-    return Source(labels, names, lambda index: _decode(examples[index]["image"], names[index]))
-
-
-def _decode(content: bytes, name: str) -> Image.Image:
-    try:
-        return decode(content)
-    except DataError as error:
-        raise DataError(f"{name} cannot be used: {error}.") from None
+    return Source(labels, names, lambda index: examples[index]["image"])
 
 
 def _first_line(error: BaseException) -> str:
@@ -150,8 +139,8 @@ class _Stream:
     def __len__(self) -> int:
         return self.builder.info.splits[self.instruction].num_examples
 
-    def examples(self, size: tuple[int, int], channels: int, crop: RandomResizedCrop | None) -> "_Sequence":
-        return _Sequence(self, size, channels, crop)
+    def examples(self, form: Form) -> "_Sequence":
+        return _Sequence(self, form)
 
 
 class _Names:
@@ -169,16 +158,17 @@ class _Sequence:
 
     shuffles_itself = True
 
-    def __init__(self, stream: _Stream, size: tuple[int, int], channels: int, crop: RandomResizedCrop | None) -> None:
-        self._stream, self._size, self._channels, self._crop = stream, size, channels, crop
+    def __init__(self, stream: _Stream, form: Form) -> None:
+        self._stream, self._form = stream, form
 
     def __len__(self) -> int:
         return len(self._stream)
 
-    def _prepare(self, content: bytes, visit: int, key: int) -> np.ndarray:
-        image = _decode(content, f"A picture of {self._stream.builder.name}")
-        box = self._crop.box(crop_draws(key, visit), image.height, image.width) if self._crop else None
-        return fit(image, self._size, self._channels, box)
+    def _prepare(self, content: bytes, visit: int, key: int, plan: np.ndarray) -> np.ndarray:
+        try:
+            return self._form.read(content, int(visit), int(key), plan)
+        except DataError as error:
+            raise DataError(f"A picture of {self._stream.builder.name} cannot be used: {error}.") from None
 
     def batches(
         self, order: None, batch_size: int, start: tf.Tensor, seed: tf.Tensor | None, chance: tf.Tensor | None
@@ -200,8 +190,10 @@ class _Sequence:
         key = tf.constant(0, tf.int64) if chance is None else chance
 
         def prepare(index: tf.Tensor, example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            picture = tf.numpy_function(self._prepare, [example["image"], index, key], tf.uint8)
-            return index, tf.ensure_shape(picture, (*self._size, self._channels)), tf.cast(example["label"], tf.int32)
+            plan = self._form.plans(index[None], chance)[0]
+            picture = tf.numpy_function(self._prepare, [example["image"], index, key, plan], tf.uint8)
+            picture = tf.ensure_shape(picture, (*self._form.size, self._form.channels))
+            return index, picture, tf.cast(example["label"], tf.int32)
 
         dataset = dataset.enumerate().skip(start * batch_size)
         return dataset.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(batch_size)

@@ -7,7 +7,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from sklearn.datasets import load_sample_image
 
 from zoo.data import AutoAugment, RandAugment, TrivialAugment
-from zoo.data.augmentation import ops, policies
+from zoo.data.augmentation import ops, pillow_ops, policies
 from zoo.data.augmentation.policies import AUTOAUGMENT_POLICIES, AUTOAUGMENT_ROWS, RANDAUGMENT_ROWS, TRIVIALAUGMENT_ROWS
 
 PICTURE = load_sample_image("flower.jpg")[100:164, 200:280]
@@ -37,6 +37,32 @@ def test_eager_is_map_and_depends_on_the_seed_alone(policy):
     for index in (0, 5):
         np.testing.assert_array_equal(policy.apply(tf.constant(PICTURE), seeds(12)[index]), out[index])
     assert len({one.tobytes() for one in out}) > 3
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+@pytest.mark.parametrize("grey", [False, True])
+def test_what_pillow_does_is_what_the_graph_does(policy, grey):
+    picture = PICTURE[..., :1] if grey else PICTURE
+    image = Image.fromarray(picture[..., 0] if grey else picture)
+    many = seeds(20)
+    for out, seed in zip(in_map(policy, many, picture), many, strict=True):
+        plan = policy.plan(seed, *picture.shape[:2]).numpy()
+        assert plan.shape == (policy.plan_size,)
+        changed = np.asarray(policy.change(image, plan)).reshape(picture.shape)
+        levels = 1 if getattr(policy, "interpolation", "") == "bilinear" else 0
+        assert np.abs(changed.astype(int) - out).max() <= levels
+
+
+@pytest.mark.parametrize("rows", [*RANDAUGMENT_ROWS.values(), TRIVIALAUGMENT_ROWS, AUTOAUGMENT_ROWS])
+def test_each_operation_of_pillow_is_that_of_the_graph(rows):
+    numbers = policies.table(rows, np.linspace(0, 1, 7), *PICTURE.shape[:2])
+    for row, by_level in zip(rows, numbers, strict=True):
+        kind = "affine" if row.op in ops.GEOMETRIC else row.op
+        for number in np.unique(by_level.reshape(-1, 6), axis=0):
+            changed = pillow_ops.change(kind, Image.fromarray(PICTURE), number, "nearest")
+            op = {"affine": ops.affine, "identity": lambda picture, _: picture}.get(kind) or getattr(ops, kind)
+            expected = op(tf.constant(PICTURE), tf.constant(number if kind == "affine" else number[0], tf.float64))
+            np.testing.assert_array_equal(np.asarray(changed), expected, f"{row.op} {number}")
 
 
 def by_pillow(picture, name, number):

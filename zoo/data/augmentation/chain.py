@@ -6,7 +6,9 @@ import difflib
 import re
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from zoo.data.augmentation.policies import AutoAugment, RandAugment, TrivialAugment
 from zoo.data.augmentation.seeds import branch
@@ -15,6 +17,7 @@ from zoo.data.augmentation.steps import (
     Cutout,
     Flip,
     Lighting,
+    PlannedStep,
     RandomErasing,
     RandomResizedCrop,
     Shift,
@@ -129,17 +132,72 @@ class Augmentation:
             pictures = tf.gather(pictures, down + tf.range(height), axis=1, batch_dims=1)
         return tf.gather(pictures, columns, axis=2, batch_dims=1)
 
-    def apply(self, picture: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    @property
+    def num_read(self) -> int:
+        """How many of the steps, from the first on, are done where pictures are read, by Pillow."""
+        if self.is_shift_and_flip:
+            return 0
+        return next(
+            (number for number, step in enumerate(self.steps) if not isinstance(step, RandomResizedCrop | PlannedStep)),
+            len(self.steps),
+        )
+
+    @property
+    def _planned(self) -> list[tuple[int, PlannedStep]]:
+        """Number and step of what Pillow does, but for the crop."""
+        return [(n, step) for n, step in enumerate(self.steps[: self.num_read]) if isinstance(step, PlannedStep)]
+
+    @property
+    def plan_size(self) -> int:
+        """How many numbers `plan` gives."""
+        return sum(step.plan_size for _, step in self._planned)
+
+    def plan(self, seeds: tf.Tensor, height: int, width: int) -> tf.Tensor:
+        """What chance decides about the first `num_read` steps, but for the crop.
+
+        Args:
+            seeds: (batch, 2) int64, as `apply` takes one.
+            height: Height of the pictures in pixels, after the crop.
+            width: Width of the pictures in pixels.
+
+        Returns:
+            (batch, plan_size) float64.
+        """
+
+        def one(seed: tf.Tensor) -> tf.Tensor:
+            return tf.concat([step.plan(branch(seed, n << 8), height, width) for n, step in self._planned], 0)
+
+        return tf.map_fn(one, seeds, fn_output_signature=tf.TensorSpec((self.plan_size,), tf.float64))
+
+    def change(self, image: Image.Image, plan: np.ndarray) -> Image.Image:
+        """Do the first `num_read` steps but the crop, by Pillow.
+
+        Args:
+            image: Grey or colour picture of 8 bits.
+            plan: (plan_size,) float64, one row of what `plan` gives.
+
+        Returns:
+            A picture of the same size and mode, equal to what `apply` makes of it; with `interpolation=bilinear`
+            to one level of 255.
+        """
+        begin = 0
+        for _, step in self._planned:
+            image = step.change(image, plan[begin : begin + step.plan_size])
+            begin += step.plan_size
+        return image
+
+    def apply(self, picture: tf.Tensor, seed: tf.Tensor, *, first: int = 0) -> tf.Tensor:
         """Change a picture by all steps but the crop, which is done in reading.
 
         Args:
             picture: (height, width, channels) uint8, with a static shape.
             seed: (2,) int64, other for each example of each epoch.
+            first: Number of the first step that is done; those before it have been done in reading.
 
         Returns:
             A picture of the same shape and type.
         """
-        for number, step in enumerate(self.steps):
+        for number, step in enumerate(self.steps[first:], first):
             picture = step.apply(picture, branch(seed, number << 8))
         return picture
 

@@ -1,7 +1,8 @@
 """Policies: which of Pillow's operations happens to a picture, and how strongly.
 
-Each picks ONE operation at a time and runs that alone (`tf.switch_case`); running all of them and choosing among the
-results, as layers for batches have to, costs twenty times as much.
+Each picks ONE operation at a time and runs that alone; running all of them and choosing among the results, as layers
+for batches have to, costs twenty times as much. Chance and work are apart: `plan` draws which operations with which
+numbers, in TensorFlow; `change` does that by Pillow, where pictures are read; `apply` does both in the graph.
 
 Sources: AutoAugment, Cubuk et al. 2018 (arXiv 1805.09501), tables 7 to 9 of its appendix; RandAugment, Cubuk et al.
 2019 (arXiv 1909.13719); TrivialAugment, Müller and Hutter 2021 (arXiv 2103.10158), its wide space. Where the papers
@@ -16,8 +17,9 @@ from typing import Literal
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
-from zoo.data.augmentation import ops
+from zoo.data.augmentation import ops, pillow_ops
 from zoo.data.augmentation.seeds import branch
 from zoo.data.augmentation.steps import check_probability, uniform
 from zoo.data.errors import DataError
@@ -94,6 +96,9 @@ TRIVIALAUGMENT_LEVELS, AUTOAUGMENT_LEVELS = 31, 10
 # Strengths that are drawn from a normal distribution are rounded to so many steps.
 _FINE = 1000
 
+# A planned operation: which one, then what it takes, six numbers at most.
+_PLANNED = 7
+
 
 @dataclass(frozen=True)
 class RandAugment:
@@ -129,22 +134,36 @@ class RandAugment:
         check_probability("randaugment", "p", self.p)
         _check_interpolation("randaugment", self.interpolation)
 
-    def apply(self, picture: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        rows, full = RANDAUGMENT_ROWS[self.space], FULL_MAGNITUDE[self.space]
+    @property
+    def plan_size(self) -> int:
+        return self.n * _PLANNED
+
+    @property
+    def _rows(self) -> tuple[Row, ...]:
+        return (*RANDAUGMENT_ROWS[self.space], Row("identity"))
+
+    def plan(self, seed: tf.Tensor, height: int, width: int) -> tf.Tensor:
+        full, num_operations = FULL_MAGNITUDE[self.space], len(RANDAUGMENT_ROWS[self.space])
         levels = np.arange(_FINE + 1) / _FINE if self.mstd else np.array([self.m / full])
-        run = _Runner((*rows, Row("identity")), levels, picture, self.interpolation)
-        draws = uniform(seed, 3 * self.n)
+        planned = _planner(self._rows, levels, height, width)
+        draws, plans = uniform(seed, 3 * self.n), []
         for number in range(self.n):
             happens, choice, sign = tf.unstack(draws[3 * number : 3 * number + 3])
-            row = tf.cast(choice * len(rows), tf.int32)
+            row = tf.cast(choice * num_operations, tf.int32)
             if self.p < 1:
-                row = tf.where(happens < self.p, row, len(rows))
+                row = tf.where(happens < self.p, row, num_operations)
             level = tf.constant(0)
             if self.mstd:
                 noise = tf.random.stateless_normal((), branch(seed, 1 + number))
                 level = tf.cast(tf.round(tf.clip_by_value((self.m + self.mstd * noise) / full, 0, 1) * _FINE), tf.int32)
-            picture = run(picture, row, level, sign < 0.5)
-        return picture
+            plans.append(planned(row, level, sign < 0.5))
+        return tf.concat(plans, 0)
+
+    def change(self, image: Image.Image, plan: np.ndarray) -> Image.Image:
+        return _change(image, plan, self._rows, self.interpolation)
+
+    def apply(self, picture: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return _apply(self, picture, seed, self._rows)
 
 
 @dataclass(frozen=True)
@@ -160,12 +179,22 @@ class TrivialAugment:
     def __post_init__(self) -> None:
         _check_interpolation("trivialaugment", self.interpolation)
 
-    def apply(self, picture: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    @property
+    def plan_size(self) -> int:
+        return _PLANNED
+
+    def plan(self, seed: tf.Tensor, height: int, width: int) -> tf.Tensor:
         levels = np.arange(TRIVIALAUGMENT_LEVELS) / (TRIVIALAUGMENT_LEVELS - 1)
-        run = _Runner(TRIVIALAUGMENT_ROWS, levels, picture, self.interpolation)
+        planned = _planner(TRIVIALAUGMENT_ROWS, levels, height, width)
         row, level, sign = tf.unstack(uniform(seed, 3))
         row = tf.cast(row * len(TRIVIALAUGMENT_ROWS), tf.int32)
-        return run(picture, row, tf.cast(level * TRIVIALAUGMENT_LEVELS, tf.int32), sign < 0.5)
+        return planned(row, tf.cast(level * TRIVIALAUGMENT_LEVELS, tf.int32), sign < 0.5)
+
+    def change(self, image: Image.Image, plan: np.ndarray) -> Image.Image:
+        return _change(image, plan, TRIVIALAUGMENT_ROWS, self.interpolation)
+
+    def apply(self, picture: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return _apply(self, picture, seed, TRIVIALAUGMENT_ROWS)
 
 
 @dataclass(frozen=True)
@@ -187,20 +216,30 @@ class AutoAugment:
             )
         _check_interpolation("autoaugment", self.interpolation)
 
-    def apply(self, picture: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    @property
+    def plan_size(self) -> int:
+        return 2 * _PLANNED
+
+    def plan(self, seed: tf.Tensor, height: int, width: int) -> tf.Tensor:
         pairs = AUTOAUGMENT_POLICIES[self.policy]
         names = [row.op for row in AUTOAUGMENT_ROWS]
         levels = np.arange(AUTOAUGMENT_LEVELS) / (AUTOAUGMENT_LEVELS - 1)
-        run = _Runner(AUTOAUGMENT_ROWS, levels, picture, self.interpolation)
-        draws = uniform(seed, 5)
+        planned = _planner(AUTOAUGMENT_ROWS, levels, height, width)
+        draws, plans = uniform(seed, 5), []
         pair = tf.cast(draws[0] * len(pairs), tf.int32)
         for number in range(2):
             row = tf.gather([names.index(pair[number][0]) for pair in pairs], pair)
             probability = tf.gather([pair[number][1] for pair in pairs], pair)
             level = tf.gather([pair[number][2] for pair in pairs], pair)
             row = tf.where(draws[1 + 2 * number] < probability, row, names.index("identity"))
-            picture = run(picture, row, level, draws[2 + 2 * number] < 0.5)
-        return picture
+            plans.append(planned(row, level, draws[2 + 2 * number] < 0.5))
+        return tf.concat(plans, 0)
+
+    def change(self, image: Image.Image, plan: np.ndarray) -> Image.Image:
+        return _change(image, plan, AUTOAUGMENT_ROWS, self.interpolation)
+
+    def apply(self, picture: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return _apply(self, picture, seed, AUTOAUGMENT_ROWS)
 
 
 def table(rows: tuple[Row, ...], levels: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -231,34 +270,60 @@ def table(rows: tuple[Row, ...], levels: np.ndarray, height: int, width: int) ->
     return result
 
 
-class _Runner:
-    """Runs the operation of a row at one of some levels.
+def _kinds(rows: tuple[Row, ...]) -> list[str]:
+    """What each row runs. All geometric operations are one: each node of a branch not taken costs time, too."""
+    return ["affine" if row.op in ops.GEOMETRIC else row.op for row in rows]
 
-    All that an operation takes is looked up in a constant, and all geometric ones are one branch: each node of a
-    branch that is not taken costs time, too.
-    """
 
-    def __init__(
-        self, rows: tuple[Row, ...], levels: np.ndarray, picture: tf.Tensor, interpolation: ops.Interpolation
-    ) -> None:
-        height, width, _ = picture.shape
-        kinds = ["affine" if row.op in ops.GEOMETRIC else row.op for row in rows]
-        self._branches = sorted(set(kinds))
-        self._kinds = tf.constant([self._branches.index(kind) for kind in kinds])
-        self._table = tf.constant(table(rows, levels, height, width).reshape(-1, 6))
-        self._num_levels, self._interpolation = len(levels), interpolation
+@functools.lru_cache(maxsize=64)
+def _entries(rows: tuple[Row, ...], levels: tuple[float, ...], height: int, width: int) -> np.ndarray:
+    """The planned operation of each row, level and sign, (rows * levels * 2, 7) float64."""
+    kinds = _kinds(rows)
+    which = np.array([sorted(set(kinds)).index(kind) for kind in kinds], np.float64)
+    numbers = table(rows, np.array(levels), height, width)
+    which = np.broadcast_to(which[:, None, None, None], (*numbers.shape[:3], 1))
+    return np.concatenate([which, numbers], -1).reshape(-1, _PLANNED)
 
-    def __call__(self, picture: tf.Tensor, row: tf.Tensor, level: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
-        numbers = tf.gather(self._table, (row * self._num_levels + level) * 2 + tf.cast(negative, tf.int32))
 
-        def affine() -> tf.Tensor:
-            return ops.affine(picture, numbers, self._interpolation)
+def _planner(
+    rows: tuple[Row, ...], levels: np.ndarray, height: int, width: int
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
+    """From row, level and sign to a planned operation, (7,) float64: all is looked up in a constant."""
+    entries = tf.constant(_entries(rows, tuple(levels.tolist()), height, width))
 
-        branches: dict[str, Callable[[], tf.Tensor]] = {"affine": affine, "identity": lambda: picture}
-        for name in set(self._branches) - set(branches):
+    def planned(row: tf.Tensor, level: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
+        return tf.gather(entries, (row * len(levels) + level) * 2 + tf.cast(negative, tf.int32))
+
+    return planned
+
+
+def _change(
+    image: Image.Image, plan: np.ndarray, rows: tuple[Row, ...], interpolation: ops.Interpolation
+) -> Image.Image:
+    """Do the planned operations by Pillow."""
+    branches = sorted(set(_kinds(rows)))
+    for which, *numbers in plan.reshape(-1, _PLANNED):
+        image = pillow_ops.change(branches[int(which)], image, np.array(numbers), interpolation)
+    return image
+
+
+def _apply(
+    policy: "RandAugment | TrivialAugment | AutoAugment", picture: tf.Tensor, seed: tf.Tensor, rows: tuple[Row, ...]
+) -> tf.Tensor:
+    """Do the planned operations in TensorFlow, of each only its own branch."""
+    height, width, _ = picture.shape
+    for planned in tf.split(policy.plan(seed, height, width), policy.plan_size // _PLANNED):
+        numbers = planned[1:]
+        branches: dict[str, Callable[[], tf.Tensor]] = {
+            "affine": functools.partial(ops.affine, picture, numbers, policy.interpolation),
+            "identity": functools.partial(tf.identity, picture),
+        }
+        names = sorted(set(_kinds(rows)))
+        for name in set(names) - set(branches):
             branches[name] = functools.partial(getattr(ops, name), picture, numbers[0])
-        result = tf.switch_case(tf.gather(self._kinds, row), [branches[name] for name in self._branches])
-        return tf.ensure_shape(result, picture.shape)
+        result = tf.switch_case(tf.cast(planned[0], tf.int32), [branches[name] for name in names])
+        picture = tf.ensure_shape(result, picture.shape)
+    return picture
 
 
 def _check_interpolation(step: str, interpolation: str) -> None:

@@ -8,10 +8,11 @@ way in every run, by any number of threads, and after any interruption.
 import functools
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from zoo.data.augmentation import ops
 from zoo.data.augmentation.seeds import branch
@@ -39,6 +40,24 @@ class Step(Protocol):
         ...
 
 
+@runtime_checkable
+class PlannedStep(Step, Protocol):
+    """A step whose chance and work are apart, so that Pillow can do it where a picture is read."""
+
+    @property
+    def plan_size(self) -> int:
+        """How many numbers a plan has."""
+        ...
+
+    def plan(self, seed: tf.Tensor, height: int, width: int) -> tf.Tensor:
+        """What chance decides for a picture of this size, (plan_size,) float64."""
+        ...
+
+    def change(self, image: Image.Image, plan: np.ndarray) -> Image.Image:
+        """What `apply` does, to a picture of Pillow's, grey or colour of 8 bits."""
+        ...
+
+
 @dataclass(frozen=True)
 class Flip:
     """Swap left and right.
@@ -52,8 +71,19 @@ class Flip:
     def __post_init__(self) -> None:
         check_probability("flip", "p", self.p)
 
+    @property
+    def plan_size(self) -> int:
+        return 1
+
+    def plan(self, seed: tf.Tensor, height: int, width: int) -> tf.Tensor:
+        return tf.cast(uniform(seed, 1) < self.p, tf.float64)
+
+    def change(self, image: Image.Image, plan: np.ndarray) -> Image.Image:
+        return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if plan[0] else image
+
     def apply(self, picture: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        return tf.cond(uniform(seed, 1)[0] < self.p, lambda: picture[:, ::-1], lambda: picture)
+        flips = self.plan(seed, *picture.shape[:2])[0] > 0
+        return tf.cond(flips, lambda: picture[:, ::-1], lambda: picture)
 
 
 @dataclass(frozen=True)
