@@ -121,7 +121,7 @@ def test_report(folder, capsys):
         (["train", "resnet20"], "zoo train: error: the following arguments are required: --out"),
         (
             ["train", "resnet20", "--out", "{tmp}/x", "--data", "cifar"],
-            "Data is digits, tfds:NAME, folder:PATH or go:PATH.",
+            "Data is digits, tfds:NAME, folder:PATH, ",
         ),
         (["train", "resnet20", "--out", "{tmp}/x", "--set", "alpha=2"], "resnet20 has no argument 'alpha'."),
         (["train", "resnet20", "--out", "{tmp}/x", "--set", "alpha"], "expected KNOB=VALUE, received 'alpha'"),

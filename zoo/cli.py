@@ -16,6 +16,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from zoo.messages import DATA_FORMS
+
 if TYPE_CHECKING:
     import rich.table
 
@@ -80,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     adders = (
         _add_list, _add_info, _add_recipes, _add_train, _add_launch, _add_evaluate, _add_predict, _add_report,
-        _add_weights, _add_check_data,
+        _add_weights, _add_check_data, _add_shard,
     )  # fmt: skip
     for add in adders:
         add(commands)
@@ -261,7 +263,7 @@ def _add_train(commands: Any) -> None:
     add("--recipe", metavar="NAME|FILE",
         help='recipe of `zoo recipes`, a .json or .toml file, or "paper" for that of the model\'s paper; its numbers '
              "stand in place of the defaults below (default: none)")  # fmt: skip
-    add("--data", default=none, help="digits, tfds:NAME or folder:PATH (default: digits)")
+    add("--data", default=none, help=f"{DATA_FORMS} (default: digits)")
     add("--out", required=True, metavar="DIR",
         help="run folder; an unfinished run of the same settings goes on where it was")  # fmt: skip
     add("--devices", type=_devices, default="auto", metavar="N|LIST",
@@ -308,6 +310,12 @@ def _add_train(commands: Any) -> None:
         help="weights to begin with: a tag of `zoo weights list` or a folder of weights (default: random)")  # fmt: skip
     add("--on-bad", choices=("raise", "skip", "count"), default=none,
         help="what a broken file of a folder does (default: raise)")  # fmt: skip
+    add(
+        "--decoder",
+        choices=("exact", "scaled"),
+        default=none,
+        help="scaled: shrink photographs much larger than --image-size while they are decoded (default: exact)",
+    )
     add("--set", dest="values", type=_knob, action="append", default=[], metavar="NAME=VALUE",
         help="any hyper-parameter, such as lr=0.05 or mixup=0.2, or argument of the model's family, such as "
              "drop_path=0.1; may be repeated (default: none)")  # fmt: skip
@@ -437,7 +445,7 @@ def _report(arguments: argparse.Namespace) -> None:
 
 def _add_check_data(commands: Any) -> None:
     parser = commands.add_parser("check-data", help="look a data set through: counts, duplicates, leaks, bad files")
-    parser.add_argument("data", metavar="DATA", help="digits, tfds:NAME or folder:PATH")
+    parser.add_argument("data", metavar="DATA", help=DATA_FORMS)
     parser.add_argument("--split-seed", type=int, default=0, help="seed of the split of the data (default: 0)")
     parser.add_argument("--on-bad", choices=("raise", "skip", "count"), default="count",
         help="what a broken file of a folder does (default: count)")  # fmt: skip
@@ -465,6 +473,48 @@ def _check_data(arguments: argparse.Namespace) -> None:
     if report.problems:
         raise data.DataError(f"{arguments.data}: problems found: {len(report.problems)}; see above")
     print("no problem found")
+
+
+def _add_shard(commands: Any) -> None:
+    parser = commands.add_parser("shard", help="write a data set into a few large files, for --data shards:DIR")
+    parser.add_argument("--data", required=True, help="digits, tfds:NAME or folder:PATH")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to make; it appears when all is written")
+    parser.add_argument("--shard-mb", type=int, default=128, metavar="MB",
+        help="close a file when it has so many megabytes (default: 128)")  # fmt: skip
+    parser.add_argument("--split-seed", type=int, default=0, help="seed of the split of the data (default: 0)")
+    parser.add_argument("--on-bad", choices=("raise", "skip", "count"), default="raise",
+        help="what a broken file of a folder does (default: raise)")  # fmt: skip
+    parser.add_argument("--group-by", metavar="REGEX",
+        help='what names correlated files of a folder, such as "(person[0-9]+)", which come into one split; the '
+             "shards keep it (default: none are)")  # fmt: skip
+    parser.set_defaults(run=_shard)
+
+
+def _shard(arguments: argparse.Namespace) -> None:
+    import rich.console
+    import rich.progress
+
+    from zoo import data
+
+    if arguments.shard_mb < 1:
+        raise ValueError(f"--shard-mb must be at least 1. Received: --shard-mb {arguments.shard_mb}")
+    dataset = data.load(
+        arguments.data, split_seed=arguments.split_seed, on_bad=arguments.on_bad, group_by=arguments.group_by
+    )
+    total = sum(dataset.num_examples.values())
+    with rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("writing", total=total)
+        data.write_shards(
+            dataset,
+            arguments.out,
+            shard_bytes=arguments.shard_mb << 20,
+            progress=lambda count: bar.update(task, completed=count),
+        )
+    written = data.load(f"shards:{arguments.out}")
+    counts = ", ".join(f"{split} {count}" for split, count in written.num_examples.items())
+    print(f"{arguments.out}: {counts}; fingerprint {written.fingerprint[:16]}")
+    if dataset.bad_files:
+        print(f"left out: {len(dataset.bad_files)} bad files")
 
 
 def _add_weights(commands: Any) -> None:

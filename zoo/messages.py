@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 
+# What `zoo.data.load` and `--data` take.
+DATA_FORMS = "digits, tfds:NAME, folder:PATH, shards:DIR or go:PATH"
+
 
 def some(names: Iterable[str], shown: int = 8) -> str:
     """The first few names, and how many there are if that is not all.

@@ -17,8 +17,9 @@ from zoo.data.augmentation import (
 from zoo.data.check import DataReport, check
 from zoo.data.dataset import Dataset, OnBad, load
 from zoo.data.errors import DataError
-from zoo.data.pictures import read_image
+from zoo.data.pictures import Decoder, read_image
 from zoo.data.pipeline import Pipeline
+from zoo.data.shards import write_shards
 from zoo.data.statistics import ChannelStatistics, channel_statistics
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "DataError",
     "DataReport",
     "Dataset",
+    "Decoder",
     "Flip",
     "Lighting",
     "Mix",
@@ -44,4 +46,5 @@ __all__ = [
     "check",
     "load",
     "read_image",
+    "write_shards",
 ]

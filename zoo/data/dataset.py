@@ -24,6 +24,7 @@ from zoo.data.errors import DataError, printable
 from zoo.data.pictures import Decoder, check_form, decode, decode_fitted, pixels, quiet_pillow, usable_cores
 from zoo.data.pipeline import Examples, Pipeline, visit_batches
 from zoo.data.splits import folds, group_names
+from zoo.messages import DATA_FORMS
 
 OnBad = Literal["raise", "skip", "count"]
 
@@ -365,11 +366,14 @@ def load(
     Args:
         name: `digits` (1,797 handwritten digits of 8x8, embedded), `tfds:NAME[/CONFIG]` (TensorFlow Datasets),
             `folder:PATH` (a folder of class folders, or `train`, `validation` and `test` with class folders each) or
-            `go:PATH[:ENCODER[:plain]]` (games of Go: an SGF file, a folder of such, `gnugo9` for the embedded ones;
-            `zoo.data.go.ENCODERS` has the encoders; "plain" trains without the board's symmetries).
+            `shards:DIR` (what `write_shards` wrote). `go:PATH[:ENCODER[:plain]]` (games of Go: an SGF file, a folder
+            of such, `gnugo9` for the embedded ones; `zoo.data.go.ENCODERS` has the encoders; "plain" trains without
+            the board's symmetries).
         split_seed: Seed of the split where the source has none of its own.
-        on_bad: What a broken file of a folder does: "raise" names the first; "skip" leaves it out, up to 10 files or
-            1 % of all, whichever is more; "count" leaves out all of them. `Dataset.bad_files` lists them.
+        on_bad: What a broken file of a folder, or record of a shard, does: "raise" names the first; "skip" leaves it
+            out, up to 10 or 1 % of all, whichever is more; "count" leaves out all of them. `Dataset.bad_files` lists
+            them. Files are decoded at once; records are compared with their checksum, at once where they may be left
+            out, else when they are read.
         group_by: Regular expression, searched in the name of each file of a folder; files of which its first group
             matches the same, such as "(person[0-9]+)", are correlated and come into the same split. None where all
             are independent.
@@ -408,15 +412,21 @@ def load(
         from zoo.data.go import positions
 
         return positions.load(name, rest, split_seed, on_bad)
-    raise DataError(f"Data is digits, tfds:NAME, folder:PATH or go:PATH. Received: {name!r}.{_hint(name)}")
+    if kind == "shards" and rest:
+        from zoo.data import shards
+
+        return shards.load(name, Path(rest), on_bad)
+    raise DataError(f"Data is {DATA_FORMS}. Received: {name!r}.{_hint(name)}")
 
 
 def _hint(name: str) -> str:
     """What may have been meant by a name that is no data set."""
+    if os.path.isfile(os.path.join(name, "index.json")):
+        return f" Did you mean shards:{printable(name)}?"
     if os.path.isdir(name):
         return f" Did you mean folder:{printable(name)}?"
     kind, colon, rest = name.partition(":")
-    forms = ("folder", "tfds", "go") if colon else ("digits",)
+    forms = re.findall(r"(\w+):", DATA_FORMS) if colon else ["digits"]
     close = difflib.get_close_matches(kind, forms, n=1)
     return f" Did you mean {close[0]}{colon}{printable(rest)}?" if close and close[0] != kind else ""
 

@@ -53,12 +53,8 @@ def load(name: str, root: Path, split_seed: int, on_bad: OnBad, group_by: str | 
         found = {part: _scan(root, folder, on_bad) for part, folder in parts.items()}
     everything = [item for items in found.values() for item in items]
     bad = {item.name: item.fault for item in everything if item.fault}
-    if on_bad == "skip" and len(bad) > max(MAX_SKIPPED, MAX_SKIPPED_FRACTION * len(everything)):
-        raise DataError(
-            f"{len(bad)} of {len(everything)} files in {printable(str(root))} are bad, too many to skip: "
-            + some(f"{printable(name)} ({fault})" for name, fault in bad.items())
-            + '. on_bad="count" leaves out all of them.'
-        )
+    if on_bad == "skip":
+        refuse_too_many(root, bad, len(everything))
     good = {part: [item for item in items if not item.fault] for part, items in found.items()}
     classes = _classes(root, parts, good)
     splits = _splits(good, classes, split_seed, group_by)
@@ -79,6 +75,16 @@ def load(name: str, root: Path, split_seed: int, on_bad: OnBad, group_by: str | 
         fingerprint=hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest(),
         bad_files=bad,
     )
+
+
+def refuse_too_many(root: Path, bad: Mapping[str, str], total: int) -> None:
+    """Raise a DataError where more examples are bad than are skipped."""
+    if len(bad) > max(MAX_SKIPPED, MAX_SKIPPED_FRACTION * total):
+        raise DataError(
+            f"{len(bad)} of {total} files in {printable(str(root))} are bad, too many to skip: "
+            + some(f"{printable(name)} ({fault})" for name, fault in bad.items())
+            + '. on_bad="count" leaves out all of them.'
+        )
 
 
 def _split_folders(root: Path) -> dict[str, Path]:

@@ -86,12 +86,13 @@ class Run:
         return data.load(name, split_seed=facts["split_seed"], on_bad=facts["on_bad"])
 
     def _input_form(self) -> dict[str, Any]:
-        """Size, channels and range of what the model takes in."""
+        """Size, channels, range and decoder of what the model takes in."""
         facts = self.config["data"]
         return {
             "image_size": tuple(facts["image_size"]),
             "channels": self.config["model"]["arguments"]["input_shape"][-1],
             "value_range": tuple(facts["value_range"]),
+            "decoder": facts.get("decoder", "exact"),
         }
 
     def pipeline(self, split: str, *, dataset: data.Dataset | None = None, **options: Any) -> data.Pipeline:

@@ -8,7 +8,8 @@ from typing import Any
 import zoo
 from zoo import data, training
 from zoo.builder import check_knobs, smallest_size
-from zoo.data import OnBad
+from zoo.data import Decoder, OnBad
+from zoo.data.pictures import DECODERS
 from zoo.training.hyperparameters import NAMES, Hyperparameters, check_names
 
 
@@ -27,6 +28,8 @@ class Settings(Hyperparameters):
         target: Validation accuracy, 0 to 1, at which training ends; None for no target.
         max_minutes: Minutes after which training ends with the epoch; None for no limit.
         on_bad: What a broken file of a folder does: "raise", "skip" or "count".
+        decoder: "exact", or "scaled" for photographs much larger than the network's input, as `Dataset.pipeline`
+            takes it.
         recipe: For the record: name, title and URL of the recipe that the settings are from, and what was changed.
     """
 
@@ -38,6 +41,7 @@ class Settings(Hyperparameters):
     target: float | None = None
     max_minutes: float | None = None
     on_bad: OnBad = "raise"
+    decoder: Decoder = "exact"
     recipe: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -47,6 +51,8 @@ class Settings(Hyperparameters):
         check_knobs(self.model, self.knobs)
         self._check_auxiliary()
         data.Augmentation.parse(self.augment)
+        if self.decoder not in DECODERS:
+            raise ValueError(f'decoder must be "exact" or "scaled". Received: decoder={self.decoder!r}')
         for name in ("seed", "split_seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0. Received: {name}={getattr(self, name)}")

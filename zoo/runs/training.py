@@ -114,6 +114,7 @@ def train(
             **dataset.describe(),
             "split_seed": settings.split_seed,
             "on_bad": settings.on_bad,
+            "decoder": settings.decoder,
             "image_size": image_size,
             "value_range": PIXELS if "include_preprocessing" in arguments else card.value_range,
         },
