@@ -22,7 +22,7 @@ from zoo.data.augmentation import Augmentation, Mix
 from zoo.data.augmentation.steps import crop_draws
 from zoo.data.errors import DataError, printable
 from zoo.data.pictures import Decoder, check_form, decode, decode_fitted, pixels, quiet_pillow, usable_cores
-from zoo.data.pipeline import Examples, Pipeline, visit_batches
+from zoo.data.pipeline import Examples, Pipeline, visit_batches, weakly
 from zoo.data.splits import folds, group_names
 from zoo.messages import DATA_FORMS
 
@@ -492,7 +492,9 @@ class _Held:
             index = visit % len(self)
             pictures = tf.gather(self._pictures, index)
             if chance is not None and self._form.augmentation.plan_size:
-                pictures = tf.numpy_function(self._change, [pictures, self._form.plans(visit, chance)], tf.uint8)
+                pictures = tf.numpy_function(
+                    weakly(self._change), [pictures, self._form.plans(visit, chance)], tf.uint8
+                )
             return visit, pictures, tf.gather(self._labels, index)
 
         return visit_batches(order, batch_size, start).map(fetch)
@@ -530,7 +532,7 @@ class _Decoded:
         key = tf.constant(0, tf.int64) if chance is None else chance
 
         def fetch(visit: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            pictures = tf.numpy_function(self._read, [visit, key, self._form.plans(visit, chance)], tf.uint8)
+            pictures = tf.numpy_function(weakly(self._read), [visit, key, self._form.plans(visit, chance)], tf.uint8)
             return visit, pictures, tf.gather(labels, visit % len(self))
 
         return visit_batches(order, batch_size, start).map(fetch, num_parallel_calls=2, deterministic=True)

@@ -1,6 +1,7 @@
 """Batches of a split, in one order of stages for every source."""
 
 import copy
+import weakref
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
@@ -129,7 +130,9 @@ class Pipeline:
         if not 0 <= start <= len(self):
             raise DataError(f"start must be from 0 to {len(self)}, the number of batches. Received: start={start}")
         dataset = self._make()(tf.constant(epoch, tf.int64), tf.constant(start, tf.int64))
-        return dataset.apply(tf.data.experimental.assert_cardinality(len(self) - start))
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(self) - start))
+        dataset._examples = self._examples  # what `weakly` calls lives as long as the batches that it makes
+        return dataset
 
     def divided(self, part: Part) -> "Pipeline":
         """The same batches, of each only a part: what one of several workers has to read.
@@ -241,6 +244,21 @@ class Pipeline:
         assert self._part is not None
         begin, end = self._part(tf.shape(labels)[0])
         return pictures[begin:end], labels[begin:end]
+
+
+def weakly(method: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """A method as `tf.numpy_function` may have it, which keeps what it is given until the process ends.
+
+    The object of the method is not kept: `Pipeline.epoch` ties it to the batches.
+    """
+    reference = weakref.WeakMethod(method)
+
+    def call(*arguments: Any) -> np.ndarray:
+        living = reference()
+        assert living is not None, "the batches are gone"
+        return living(*arguments)
+
+    return call
 
 
 def _drawn(visits: tf.Tensor, weights: np.ndarray | None, repeats: int, seed: tf.Tensor) -> tf.Tensor:

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from zoo.data.dataset import Dataset, Form, Source, Split
 from zoo.data.errors import DataError, printable
+from zoo.data.pipeline import weakly
 from zoo.data.splits import SPLITS, TEST, VALIDATION, stratified
 
 # A set of up to so many bytes on the disk is read into memory, as it is encoded there.
@@ -191,7 +192,7 @@ class _Sequence:
 
         def prepare(index: tf.Tensor, example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             plan = self._form.plans(index[None], chance)[0]
-            picture = tf.numpy_function(self._prepare, [example["image"], index, key, plan], tf.uint8)
+            picture = tf.numpy_function(weakly(self._prepare), [example["image"], index, key, plan], tf.uint8)
             picture = tf.ensure_shape(picture, (*self._form.size, self._form.channels))
             return index, picture, tf.cast(example["label"], tf.int32)
 
