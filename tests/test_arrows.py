@@ -117,21 +117,17 @@ def test_the_rules_find_a_wrong_import(tmp_path):
 
 def test_import_zoo_is_light():
     script = (
-        "import json, sys, time, keras\n"
+        "import json, sys, keras\n"
         "before = set(sys.modules)\n"  # Keras itself imports what it finds of them
-        "began = time.perf_counter(); import zoo; zoo.create_model; seconds = time.perf_counter() - began\n"
-        "heavy = ['keras_tuner', 'tensorflow_datasets', 'matplotlib', 'torch', 'sklearn', 'rich', 'PIL']\n"
-        "new = set(sys.modules) - before\n"
-        "print(json.dumps([seconds, [name for name in heavy if name in new], len(zoo.list_models())]))"
+        "import zoo; zoo.create_model\n"
+        "print(json.dumps([[name for name in set(sys.modules) - before if '.' not in name], len(zoo.list_models())]))"
     )
-    answers = [
-        json.loads(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
-        for _ in range(2)
-    ]
-    for _, heavy, count in answers:
-        assert heavy == []
-        assert count >= 20
-    assert min(seconds for seconds, _, _ in answers) < 0.15
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    new, count = json.loads(answer)
+    assert "zoo" in new
+    others = {name for name in new if name not in sys.stdlib_module_names and not name.startswith("_")}
+    assert others == {"zoo"}
+    assert count >= 20
 
 
 def test_import_zoo_alone_loads_no_keras():

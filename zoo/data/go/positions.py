@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.augmentation import Augmentation, Mix, RandomResizedCrop
-from zoo.data.dataset import Dataset, OnBad, Split
+from zoo.data.augmentation import Augmentation, Mix
+from zoo.data.dataset import Dataset, Form, OnBad, Split
 from zoo.data.errors import DataError, printable
 from zoo.data.go import symmetries
 from zoo.data.go.drawing import draw_stones
 from zoo.data.go.encoders import Encoder, encoder
 from zoo.data.go.games import Game, read_games
 from zoo.data.go.geometry import geometry
+from zoo.data.pictures import Decoder
 from zoo.data.pipeline import Examples, Pipeline, visit_batches
 from zoo.data.splits import SPLITS
 from zoo.files import write_json
@@ -255,7 +256,7 @@ class GoSplit:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def examples(self, size: tuple[int, int], channels: int, crop: RandomResizedCrop | None) -> Examples:
+    def examples(self, form: Form) -> Examples:
         """The positions as they are; boards are neither resized nor cropped."""
         return _Encoded(self)
 
@@ -327,6 +328,7 @@ class GoDataset(Dataset):
         mix: Mix | None = None,
         balance: float = 0.0,
         repeats: int = 1,
+        decoder: Decoder = "exact",
     ) -> Pipeline:
         """Batches of a split: (planes, moves), (batch, size, size, channels) float32 and (batch,) int32.
 
@@ -345,6 +347,7 @@ class GoDataset(Dataset):
             mix: None.
             balance: 0.
             repeats: 1.
+            decoder: For pictures; has no effect.
 
         Raises:
             DataError: An argument is illegal.
@@ -371,7 +374,7 @@ class GoDataset(Dataset):
                 f"image_size={image_size}, channels={channels}"
             )
         return Pipeline(
-            source.examples((height, width), planes, None),
+            source.examples(Form((height, width), planes, Augmentation(), decoder)),
             (height, width, planes),
             batch_size=batch_size,
             value_range=self.value_range if value_range is None else value_range,
