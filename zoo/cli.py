@@ -266,7 +266,7 @@ def _add_train(commands: Any) -> None:
     add("--data", default=none, help=f"{DATA_FORMS} (default: digits)")
     add("--out", required=True, metavar="DIR",
         help="run folder; an unfinished run of the same settings goes on where it was")  # fmt: skip
-    add("--devices", type=_devices, default="auto", metavar="N|LIST",
+    add("--devices", type=parse_devices, default="auto", metavar="N|LIST",
         help='number of devices, or names such as "GPU:0,GPU:2" (default: all GPUs, else the processor)')  # fmt: skip
     add(
         "--recompute",
@@ -316,7 +316,7 @@ def _add_train(commands: Any) -> None:
         default=none,
         help="scaled: shrink photographs much larger than --image-size while they are decoded (default: exact)",
     )
-    add("--set", dest="values", type=_knob, action="append", default=[], metavar="NAME=VALUE",
+    add("--set", dest="values", type=knob, action="append", default=[], metavar="NAME=VALUE",
         help="any hyper-parameter, such as lr=0.05 or mixup=0.2, or argument of the model's family, such as "
              "drop_path=0.1; may be repeated (default: none)")  # fmt: skip
     parser.set_defaults(run=_train)
@@ -541,7 +541,7 @@ def _add_weights(commands: Any) -> None:
         "--source", required=True, metavar="NAME", help="whose names the file has: torchvision, timm, keras"
     )
     action.add_argument("--out", required=True, metavar="DIR", help="folder to write, which weights= then takes")
-    action.add_argument("--set", dest="knobs", type=_knob, action="append", default=[], metavar="KNOB=VALUE",
+    action.add_argument("--set", dest="knobs", type=knob, action="append", default=[], metavar="KNOB=VALUE",
         help="argument of the model's family that the weights need; may be repeated (default: none)")  # fmt: skip
     action.set_defaults(run=_weights, function="convert")
 
@@ -552,7 +552,7 @@ def _weights(arguments: argparse.Namespace) -> None:
     getattr(commands, arguments.function)(arguments)
 
 
-def _devices(text: str) -> str | int | list[str]:
+def parse_devices(text: str) -> str | int | list[str]:
     """`auto`, `2`, or `GPU:0,GPU:1`."""
     if text == "auto" or text.isdecimal():
         return text if text == "auto" else int(text)
@@ -567,7 +567,7 @@ def _size(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[-1])
 
 
-def _knob(text: str) -> tuple[str, Any]:
+def knob(text: str) -> tuple[str, Any]:
     """`drop_path=0.1`: a name and a Python literal, or else a string."""
     key, equals, value = text.partition("=")
     if not key or not equals:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,22 @@ def write_atomic(path: str | os.PathLike, content: bytes | str | Iterable[bytes]
 def write_json(path: str | os.PathLike, value: Any) -> str:
     """Write `value` as indented JSON through `write_atomic`; NaN and infinity are refused with a ValueError."""
     return write_atomic(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def append_line(path: str | os.PathLike, record: Mapping[str, Any]) -> None:
+    """Add a record as one line of JSON to a file, in one write that is flushed: a kill leaves whole lines.
+
+    Args:
+        path: The file; made if it does not exist.
+        record: What JSON can hold; NaN and infinity are refused with a ValueError.
+    """
+    line = json.dumps(record, allow_nan=False) + "\n"
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        os.write(descriptor, line.encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sha256(path: str | os.PathLike) -> str:

@@ -12,6 +12,6 @@ data, training and report; the command line calls it.
 
 from zoo.runs.run import Run, open_run
 from zoo.runs.settings import Settings
-from zoo.runs.training import train
+from zoo.runs.training import model_arguments, train
 
-__all__ = ["Run", "Settings", "open_run", "train"]
+__all__ = ["Run", "Settings", "model_arguments", "open_run", "train"]

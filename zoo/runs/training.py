@@ -63,6 +63,8 @@ def train(
     save_steps: int | None = None,
     save_minutes: float | None = 10.0,
     recompute: bool = False,
+    until: int | None = None,
+    test: bool = True,
 ) -> Run | None:
     """Train a model, evaluate its best weights on the test split, write the run folder.
 
@@ -78,6 +80,10 @@ def train(
         save_steps: Batches between two checkpoints within an epoch; None for none by this count.
         save_minutes: Minutes between two checkpoints within an epoch; None for none by time.
         recompute: Whether feature maps are computed again in the backward pass instead of kept in memory.
+        until: Epoch after which the training ends for now; a later call with more goes on as if there had been no
+            pause. None: all of `settings.epochs`.
+        test: Whether the best weights are evaluated on the test split and the report is written. A search leaves both
+            to the training that follows it.
 
     Returns:
         The finished run; None in a worker that is not the chief.
@@ -88,6 +94,9 @@ def train(
         NonFiniteLossError: The training loss was not finite, and `settings.on_nonfinite` gave up.
     """
     folder = Path(folder)
+    if until is not None and until < 1:
+        raise ValueError(f"until must be at least 1, or None. Received: until={until}")
+    epochs = settings.epochs if until is None else min(until, settings.epochs)
     strategy = training.make_strategy(devices)  # before anything else asks TensorFlow for a device
     settings.check_optimizer()
     chief = is_chief(strategy)
@@ -96,17 +105,8 @@ def train(
     dataset = data.load(settings.data, split_seed=settings.split_seed, on_bad=settings.on_bad)
     training.seed_everything(settings.seed)
     card = zoo.model_card(settings.model)
-    image_size = settings.image_size or _own_size(settings, dataset)
-    arguments = {
-        "classes": len(dataset.classes),
-        "input_shape": (*image_size, dataset.image_shape[-1]),
-        **_of_weights(settings),
-        **settings.knobs,
-    }
-    if settings.auxiliary_weight:
-        arguments["aux"] = True
-    if settings.classifier_activation != "softmax":
-        arguments["classifier_activation"] = settings.classifier_activation
+    arguments = model_arguments(settings, dataset)
+    image_size = arguments["input_shape"][:2]
     config = {
         "format": FORMAT,
         "model": {"name": settings.model, "arguments": arguments},
@@ -128,7 +128,7 @@ def train(
     with contextlib.ExitStack() as stack:
         store = None
         if chief:
-            if (finished := _finished(run, overwrite)) is not None:
+            if (finished := _finished(run, overwrite, epochs, test)) is not None:
                 return finished
             store = stack.enter_context(_begin(run, overwrite))
         best = training.SaveBest(folder / BEST, metric="val_loss")
@@ -163,7 +163,7 @@ def train(
         stopped: dict[str, str | None] | None = None
         try:
             history: Sequence[Mapping[str, Any]] = trainer.fit(
-                batches, epochs=settings.epochs, callbacks=ours, checkpoints=store, **fit_options
+                batches, epochs=epochs, callbacks=ours, checkpoints=store, **fit_options
             )
         except training.NonFiniteLossError as error:
             if chief and best.best is None:
@@ -180,10 +180,26 @@ def train(
             if stopped is None:
                 stopped = {"rule": stop.fired, "explanation": stop.reason}
             if stopped["rule"] is None:
-                stopped = {"rule": "epochs", "explanation": f"all {settings.epochs} epochs are done"}
-            _finish(run, stopped, best.best, len(history), seconds, head)
+                stopped = {"rule": "epochs", "explanation": f"all {epochs} epochs are done"}
+            _finish(run, stopped, best.best, len(history), seconds, head, test)
         trainer.wait_for_all()
     return run if chief else None
+
+
+def model_arguments(settings: Settings, dataset: data.Dataset) -> dict[str, Any]:
+    """The arguments of `zoo.create_model` for a training on a data set: classes, input shape, activation and knobs."""
+    image_size = settings.image_size or _own_size(settings, dataset)
+    arguments: dict[str, Any] = {
+        "classes": len(dataset.classes),
+        "input_shape": (*image_size, dataset.image_shape[-1]),
+        **_of_weights(settings),
+        **settings.knobs,
+    }
+    if settings.auxiliary_weight:
+        arguments["aux"] = True
+    if settings.classifier_activation != "softmax":
+        arguments["classifier_activation"] = settings.classifier_activation
+    return arguments
 
 
 def _of_weights(settings: Settings) -> dict[str, Any]:
@@ -268,13 +284,14 @@ def _finish(
     epochs: int,
     seconds: float,
     head: Sequence[Mapping[str, float]],
+    test: bool,
 ) -> None:
     """Evaluate the best weights, and write result and report."""
     weights.load(run._trained, run.folder / BEST)
     result = {
         "stopped": stopped,
         "best": best,
-        "evaluation": run.evaluate("test"),
+        **({"evaluation": run.evaluate("test")} if test else {}),
         "num_params": zoo.count_params(run.model)[0],
         "epochs": epochs,
         "seconds": round(seconds, 1),
@@ -282,7 +299,8 @@ def _finish(
     if head:
         result["head"] = list(head)
     files.write_json(run.folder / RESULT, result)
-    run.report()
+    if test:
+        run.report()
 
 
 def _own_size(settings: Settings, dataset: data.Dataset) -> tuple[int, int]:
@@ -314,8 +332,8 @@ def _refuse_strange(folder: Path) -> None:
         raise ValueError(f"{folder} holds other files; a run needs a folder of its own.")
 
 
-def _finished(run: Run, overwrite: bool) -> Run | None:
-    """The run of the folder if it is this one and finished; another one is refused."""
+def _finished(run: Run, overwrite: bool, epochs: int, test: bool) -> Run | None:
+    """The run of the folder if it is this one and has come as far as is asked for; another one is refused."""
     if overwrite or not (run.folder / CONFIG).is_file():
         return None
     old = open_run(run.folder)
@@ -324,7 +342,10 @@ def _finished(run: Run, overwrite: bool) -> Run | None:
             f"{run.folder} holds another run. Choose another folder, repeat its settings, or delete it (--overwrite). "
             f"Settings (there, now): {'; '.join(differences)}"
         )
-    return old if (run.folder / RESULT).is_file() and (run.folder / REPORT).is_file() else None
+    if not (run.folder / RESULT).is_file() or (test and not (run.folder / REPORT).is_file()):
+        return None
+    result = old.result()
+    return old if result["epochs"] >= epochs or result["stopped"]["rule"] != "epochs" else None
 
 
 def _differences(there: Any, now: Any, path: str = "") -> list[str]:

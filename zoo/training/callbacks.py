@@ -1,6 +1,5 @@
 """Callbacks; each works in `zoo.training.Trainer` and in `model.fit`."""
 
-import json
 import math
 import os
 import time
@@ -177,9 +176,9 @@ class MetricsLog(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         logs = dict(logs or {})
         finite = {name: value if math.isfinite(value) else None for name, value in sorted(logs.items())}
-        _append_line(self.folder / "metrics.jsonl", {"epoch": epoch + 1, **finite})
+        files.append_line(self.folder / "metrics.jsonl", {"epoch": epoch + 1, **finite})
         seconds = round(time.monotonic() - self._epoch_began, 3)
-        _append_line(self.folder / "timing.jsonl", {"epoch": epoch + 1, "seconds": seconds})
+        files.append_line(self.folder / "timing.jsonl", {"epoch": epoch + 1, "seconds": seconds})
         with self._writer.as_default(step=epoch + 1):
             for name, value in logs.items():
                 tf.summary.scalar(name, value)
@@ -256,14 +255,3 @@ class ProgressBar(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         if self._bar:
             self._bar.stop()
-
-
-def _append_line(path: Path, record: dict[str, Any]) -> None:
-    """Add one line in one write, so that a kill leaves whole lines."""
-    line = json.dumps(record, allow_nan=False) + "\n"
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    try:
-        os.write(descriptor, line.encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
