@@ -27,7 +27,8 @@ def add_tune(commands: Any) -> None:
     add("--tuner", choices=TUNERS, default="random", metavar="NAME",
         help=f"{', '.join(TUNERS)}; tpe needs Optuna (default: random)")  # fmt: skip
     add("--objective", choices=OBJECTIVES, default="val_accuracy", metavar="NAME",
-        help=f"{', '.join(OBJECTIVES)}, of the epoch with the lowest validation loss (default: val_accuracy)")  # fmt: skip
+        help=f"{', '.join(OBJECTIVES)}, of the epoch with the lowest validation loss "
+             "(default: val_accuracy)")  # fmt: skip
     add("--at-most", dest="limits", type=_limit, action="append", default=[], metavar="COST=NUMBER",
         help="train no network above this: params=1e5, macs=2e6 or latency_ms=5 (milliseconds a picture); may be "
              "repeated (default: no ceiling)")  # fmt: skip

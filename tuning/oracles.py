@@ -150,7 +150,7 @@ class Surviving(keras_tuner.Oracle):
         values = self.values(number)
         return (STOPPED, "", {}) if values is None else (RUNNING, f"{number:04d}", values)
 
-    def values(self, number: int) -> Mapping[str, Any] | None:
+    def values(self, number: int) -> dict[str, Any] | None:
         """Values of a configuration by its number: the first has the defaults; None where the space is exhausted."""
         if number == 0:
             return self.plan.declared().values
@@ -223,7 +223,8 @@ class Surviving(keras_tuner.Oracle):
         self.ended[trial_id] = Trial(id=trial_id, values=trial.hyperparameters.values, **facts)
         self.end_order.append(trial_id)
         owner = self._owners.pop(trial_id, None)
-        self.ongoing_trials = {name: item for name, item in self.ongoing_trials.items() if name != owner}
+        if owner is not None:
+            self.ongoing_trials.pop(owner, None)
 
 
 class RandomOracle(Surviving, keras_tuner.oracles.RandomSearchOracle):
@@ -233,7 +234,7 @@ class RandomOracle(Surviving, keras_tuner.oracles.RandomSearchOracle):
 class GridOracle(Surviving):
     """Grid search: all combinations in order, which do not depend on one another, so that a grid may be extended."""
 
-    def values(self, number: int) -> Mapping[str, Any] | None:
+    def values(self, number: int) -> dict[str, Any] | None:
         return next(itertools.islice(spaces.grid(self.plan.declared()), number, None), None)
 
 
@@ -247,7 +248,7 @@ class BayesianOracle(Surviving, keras_tuner.oracles.BayesianOptimizationOracle):
         dimensions = len(plan.declared().space)
         super().__init__(plan, folder, num_initial_points=min(MOST_INITIAL_POINTS, 3 * dimensions), **options)
 
-    def values(self, number: int) -> Mapping[str, Any] | None:
+    def values(self, number: int) -> dict[str, Any] | None:
         self._random_state = np.random.RandomState([self.plan.seed % 2**32, number])
         found = super().values(number)
         # The optimum may be a point that is known already; a second trial there would tell little.

@@ -65,11 +65,9 @@ class Plan:
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"seed must be from 0 to 2**31 - 1. Received: seed={self.seed}")
         object.__setattr__(self, "settings", {ALIASES.get(name, name): value for name, value in self.settings.items()})
-        known = {item.name for item in dataclasses.fields(Settings)} - {"model", "data", "recipe"}
-        if unknown := [name for name in self.settings if name not in known]:
-            raise ValueError(
-                f"There is no setting {', '.join(map(repr, unknown))}. There are: {', '.join(sorted(known))}."
-            )
+        legal = {item.name for item in dataclasses.fields(Settings)} - {"model", "data", "recipe"}
+        if unknown := [name for name in self.settings if name not in legal]:
+            raise ValueError(f"There is no setting {some(unknown)}. There are: {', '.join(sorted(legal))}.")
         if "seed" in self.settings:
             raise ValueError("Each trial has a seed of its own, from the seed of the search. Leave it out of settings.")
         self.base  # noqa: B018  raises where the settings do not fit

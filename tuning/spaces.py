@@ -1,7 +1,7 @@
 """Search spaces: what a search may change of a network and of its training.
 
-A space is a function of keras-tuner's hyper-parameters that gives settings of a training (`zoo.runs.Settings`): knobs of
-the network under "knobs", another name of the family under "model", hyper-parameters by their names. It makes no
+A space is a function of keras-tuner's hyper-parameters that gives settings of a training (`zoo.runs.Settings`): knobs
+of the network under "knobs", another name of the family under "model", hyper-parameters by their names. It makes no
 layers. Every default is the zoo's own, so that the first trial of a search is what is trained without one.
 
     space = tuning.spaces.space("resnet20", "all")
@@ -13,11 +13,12 @@ import importlib
 import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import zoo
 from zoo.builder import builder
 from zoo.runs import Settings
+from zoo.training.hyperparameters import Normalization
 
 Space = Callable[[Any], dict[str, Any]]
 
@@ -45,6 +46,8 @@ _MOST_BRANCHES = 16
 
 # From no augmentation to a strong one.
 AUGMENTATIONS = ("", "shift=1", "shift=2", "shift=1+cutout(2)", "trivialaugment")
+# Of the network itself, and those that the course names.
+INITIALIZERS = ("own", "glorot_uniform", "he_normal", "truncated_normal")
 
 # Networks that differ in depth (or, where the paper varies it so, in width), by the paper's tables.
 DEPTHS = (
@@ -143,7 +146,7 @@ def training(hp: Any) -> dict[str, Any]:
     """
     chosen = hp.Choice("optimizer", list(OPTIMIZERS), default="adamw")
     optimizer, options = OPTIMIZERS[chosen]
-    settings: dict[str, Any] = {"optimizer": optimizer, "optimizer_options": options}
+    settings: dict[str, Any] = {"optimizer": optimizer, "optimizer_options": options, "schedule_options": {}}
     for group, (low, high, default) in _RATES.items():
         with hp.conditional_scope("optimizer", list(group)):
             rate = hp.Float(f"learning_rate_{group[-1]}", low, high, sampling="log", default=default)
@@ -167,6 +170,8 @@ def training(hp: Any) -> dict[str, Any]:
     settings["average"] = hp.Choice("average", [0.0, 0.98, 0.99, 0.995], default=Settings.average)
     settings["augment"] = hp.Choice("augment", list(AUGMENTATIONS), default=Settings.augment)
     settings["mixup"] = _fraction(hp, "mixup", 0.4, Settings.mixup)
+    settings["initializer"] = hp.Choice("initializer", list(INITIALIZERS), default=Settings.initializer)
+    settings["normalization"] = hp.Choice("normalization", list(get_args(Normalization)), default="own")
     return settings
 
 

@@ -58,6 +58,16 @@ class Settings(Hyperparameters):
                 raise ValueError(f"{name} must be at least 0. Received: {name}={getattr(self, name)}")
         if self.target is not None and not 0 < self.target <= 1:
             raise ValueError(f"target must be above 0 and at most 1. Received: target={self.target}")
+        if self.weights is not None and self.initializer != "own":
+            raise ValueError(
+                "initializer draws kernels anew, which would undo weights. Give one of them. "
+                f"Received: initializer={self.initializer!r}, weights={str(self.weights)!r}"
+            )
+        if self.weights is not None and self.normalization != "own":
+            raise ValueError(
+                "Published weights see pictures as they did before. Leave out normalization. "
+                f"Received: normalization={self.normalization!r}, weights={str(self.weights)!r}"
+            )
         smallest = smallest_size(self.model, self.knobs)
         if self.train_size is not None and min(self.train_size) < smallest:
             raise ValueError(

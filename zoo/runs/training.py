@@ -104,7 +104,6 @@ def train(
         _refuse_strange(folder)
     dataset = data.load(settings.data, split_seed=settings.split_seed, on_bad=settings.on_bad)
     training.seed_everything(settings.seed)
-    card = zoo.model_card(settings.model)
     arguments = model_arguments(settings, dataset)
     image_size = arguments["input_shape"][:2]
     config = {
@@ -116,7 +115,7 @@ def train(
             "on_bad": settings.on_bad,
             "decoder": settings.decoder,
             "image_size": image_size,
-            "value_range": PIXELS if "include_preprocessing" in arguments else card.value_range,
+            "value_range": PIXELS if "include_preprocessing" in arguments else _value_range(settings, dataset),
         },
         "training": {name: getattr(settings, name) for name in _TRAINING},
         "seed": settings.seed,
@@ -220,7 +219,23 @@ def _model(settings: Settings, arguments: Mapping[str, Any]) -> keras.Model:
     """The network as it is trained: of any size where training and evaluation have different ones."""
     if settings.train_size not in (None, arguments["input_shape"][:2]):
         arguments = {**arguments, "input_shape": (None, None, arguments["input_shape"][-1])}
-    return zoo.create_model(settings.model, weights=settings.weights, **arguments)
+    model = zoo.create_model(settings.model, weights=settings.weights, **arguments)
+    training.initialise(model, settings.initializer, seed=settings.seed)
+    return model
+
+
+def _value_range(settings: Settings, dataset: data.Dataset) -> tuple[float, float]:
+    """What black and white become."""
+    if settings.normalization == "own":
+        return zoo.model_card(settings.model).value_range
+    if settings.normalization != "standardised":
+        return {"unit": (0.0, 1.0), "symmetric": (-1.0, 1.0)}[settings.normalization]
+    found = data.channel_statistics(dataset, image_size=settings.image_size)
+    # One range for all channels, so that colours stay what they are.
+    mean = sum(found.mean) / len(found.mean)
+    square = sum(std**2 + own**2 for std, own in zip(found.std, found.mean, strict=True)) / len(found.mean)
+    std = max(square - mean**2, 1e-12) ** 0.5
+    return -mean / std, (1 - mean) / std
 
 
 def _auxiliary(settings: Settings, model: keras.Model) -> dict[str, float] | None:

@@ -6,6 +6,7 @@ from zoo.training.devices import Devices, make_strategy
 from zoo.training.early_stopping import EarlyStopping
 from zoo.training.freezing import Frozen, freeze, unfreeze
 from zoo.training.hyperparameters import Hyperparameters
+from zoo.training.initialisers import initialise
 from zoo.training.losses import Accuracy, BinaryCrossEntropy, CrossEntropy
 from zoo.training.optimizers import LAMB, LARS, TorchSGD
 from zoo.training.parameter_groups import ParameterGroups, parameter_groups, with_groups
@@ -83,6 +84,7 @@ __all__ = [
     "all_of",
     "any_of",
     "freeze",
+    "initialise",
     "list_recipes",
     "make_strategy",
     "paper_recipe",

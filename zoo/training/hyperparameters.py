@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import keras
 
+from zoo.training.initialisers import Initializer
 from zoo.training.losses import BinaryCrossEntropy, CrossEntropy
 from zoo.training.optimizers import LAMB, LARS, TorchSGD
 from zoo.training.parameter_groups import DecayOn, parameter_groups, with_groups
@@ -19,6 +20,7 @@ Optimizer = Literal[
 ScheduleName = Literal["constant", "cosine", "polynomial", "exponential", "multi_step", "one_cycle"]
 LossName = Literal["cross_entropy", "binary_cross_entropy"]
 OnNonFinite = Literal["stop", "skip", "lower"]
+Normalization = Literal["own", "unit", "symmetric", "standardised"]
 
 # Each optimizer with the options that it has unless `optimizer_options` says otherwise.
 _OPTIMIZERS: dict[str, tuple[type[keras.Optimizer], dict[str, Any]]] = {
@@ -100,6 +102,10 @@ class Hyperparameters:
             else the card's.
         train_size: Height and width in training alone, for a model that takes any size; None: `image_size`.
         patience: Epochs without a lower validation loss after which training ends; None: never.
+        initializer: Distribution that kernels are drawn from: "own" for the network's own, or another one that
+            `zoo.training.initialise` knows.
+        normalization: What black and white become: "own" for the values that the network's card expects, "unit" for 0
+            and 1, "symmetric" for -1 and 1, "standardised" for mean 0 and deviation 1 over the training pictures.
         head_epochs: Epochs at the beginning in which only the head is trained, the body frozen with its statistics;
             they come before `epochs`.
         head_learning_rate: Learning rate of these epochs, constant.
@@ -144,6 +150,8 @@ class Hyperparameters:
     image_size: tuple[int, int] | None = None
     train_size: tuple[int, int] | None = None
     patience: int | None = 20
+    initializer: Initializer = "own"
+    normalization: Normalization = "own"
     head_epochs: int = 0
     head_learning_rate: float = 1e-3
     knobs: Mapping[str, Any] = field(default_factory=dict)
@@ -177,6 +185,8 @@ class Hyperparameters:
             "loss": get_args(LossName),
             "on_nonfinite": get_args(OnNonFinite),
             "decay_on": get_args(DecayOn),
+            "initializer": get_args(Initializer),
+            "normalization": get_args(Normalization),
         }
         for name, known in choices.items():
             if getattr(self, name) not in known:

@@ -38,9 +38,9 @@ def plain_cnn(
 
     Args:
         x: Pictures (batch, height, width, channels).
-        rows: A row for each layer: ("conv", filters, kernel_size), ("strided_conv", filters, kernel_size) with stride 2,
-            ("max_pool",) or ("average_pool",) of 2x2, or ("batch_norm",). Kernel sizes are odd. Activations stand
-            behind the convolutions.
+        rows: A row for each layer: ("conv", filters, kernel_size), ("strided_conv", filters, kernel_size) with
+            stride 2, ("max_pool",) or ("average_pool",) of 2x2, or ("batch_norm",). Kernel sizes are odd. Activations
+            stand behind the convolutions.
         activation: Activation behind each convolution and each hidden layer of the head.
 
     Returns:
@@ -60,7 +60,7 @@ def plain_cnn(
         elif kind == "batch_norm":
             x = batch_norm(x, epsilon=EPSILON, momentum=MOMENTUM, name=f"layer{number}_bn")
         else:
-            filters, kernel_size = values
+            filters, kernel_size = map(int, values)
             strides = 2 if kind == "strided_conv" else 1
             x = conv(x, filters, kernel_size, strides=strides, use_bias=True, name=f"layer{number}_conv")
             x = layers.Activation(activation, name=f"layer{number}_{activation}")(x)
