@@ -275,10 +275,10 @@ class RungsOracle(Surviving):
                         return RUNNING, name, {**values, **bracket.facts(rung), ROOT: root}
             for number in bracket.numbers:
                 if f"{number:04d}" not in self.trials:
-                    values = self.values(number)
-                    if values is None:
+                    drawn = self.values(number)
+                    if drawn is None:
                         return STOPPED, "", {}
-                    return RUNNING, f"{number:04d}", {**values, **bracket.facts(0)}
+                    return RUNNING, f"{number:04d}", {**drawn, **bracket.facts(0)}
         return (IDLE if self._owners else STOPPED), "", {}
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:

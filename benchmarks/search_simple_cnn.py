@@ -1,0 +1,95 @@
+"""What a search finds for the digits, beside random search of the same time and beside the defaults.
+
+    python benchmarks/search_simple_cnn.py --out searches
+    python benchmarks/search_simple_cnn.py --out searches --trials 9 --epochs 20 --seeds 101
+
+Hyperband searches first; random search then has as much time. The best configuration of each, and the defaults, are
+trained with seeds that no trial had, and tested once. A run that was cut off goes on where it was. Prints a table in
+Markdown.
+"""
+
+import argparse
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import tuning
+import zoo
+from zoo import runs
+
+COLUMNS = ("configuration", "trials", "search, minutes", "best trial: validation %", "test %, one number a seed",
+           "mean %", "mean test loss", "parameters", "epochs")  # fmt: skip
+
+
+def retrained(
+    name: str, recipe: Path | None, seeds: Sequence[int], *, model: str, epochs: int, out: Path
+) -> list[dict]:
+    """The results of a configuration, a training for each seed."""
+    results = []
+    for seed in seeds:
+        if recipe is None:
+            settings = runs.Settings(model=model, epochs=epochs, seed=seed)
+        else:
+            settings = runs.Settings.from_recipe(recipe, model=model, seed=seed)
+        run = runs.train(settings, out / f"{name}_{seed}")
+        assert run is not None
+        results.append(run.result())
+    return results
+
+
+def row(name: str, results: Sequence[dict], search: tuning.Search | None) -> list[str]:
+    """One line of the table."""
+    tests = [100 * result["evaluation"]["accuracy"] for result in results]
+    found = ["", "", ""]
+    if search is not None:
+        seconds = search.log.seconds()
+        found = [str(len(search.trials)), f"{seconds / 60:.1f}", f"{100 * search.best.metrics['val_accuracy']:.2f}"]
+    return [
+        name, *found, ", ".join(f"{test:.2f}" for test in tests), f"{statistics.mean(tests):.2f}",
+        f"{statistics.mean(result['evaluation']['loss'] for result in results):.4f}",
+        f"{results[0]['num_params']:,}", ", ".join(str(result["epochs"]) for result in results),
+    ]  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="simple_cnn", help="registered name (default: simple_cnn)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for searches and runs")
+    parser.add_argument("--trials", type=int, default=30, help="configurations of the search (default: 30)")
+    parser.add_argument("--epochs", type=int, default=150, help="largest number of epochs (default: 150)")
+    parser.add_argument("--objective", default="val_accuracy", help="what decides (default: val_accuracy)")
+    parser.add_argument("--budget", type=float, default=20.0, help="most minutes of each search (default: 20)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the searches (default: 1)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103], help="seeds of the trainings after it")
+    arguments = parser.parse_args(argv)
+    options = {"seed": arguments.seed, "objective": arguments.objective, "epochs": arguments.epochs}
+    model, out = arguments.model, arguments.out
+    print(f"# {zoo.__version__}, {model} on digits, {' '.join(sys.argv)}", flush=True)
+    hyperband = tuning.search(
+        model,
+        out=out / "hyperband",
+        tuner="hyperband",
+        trials=arguments.trials,
+        budget=60 * arguments.budget,
+        **options,
+    )
+    seconds = hyperband.log.seconds()
+    random = tuning.search(
+        model, out=out / "random", tuner="random", trials=10_000, budget=max(seconds, 1.0), **options
+    )
+    rows = []
+    for name, search in (("default", None), ("hyperband", hyperband), ("random search", random)):
+        results = retrained(
+            name.split()[0], search and search.recipe, arguments.seeds, model=model, epochs=arguments.epochs, out=out
+        )
+        rows.append(row(name, results, search))
+        print(" | ".join(rows[-1]), flush=True)
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *rows]
+    print("\n".join("| " + " | ".join(line) + " |" for line in lines))
+    for search in (hyperband, random):
+        print(f"{search.folder.name}: {search.best.hyperparameters}")
+
+
+if __name__ == "__main__":
+    main()
