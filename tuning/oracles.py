@@ -191,6 +191,11 @@ class Surviving(keras_tuner.Oracle):
                     times, epochs = self._deaths.get(trial_id, (0, -1))
                     self._deaths[trial_id] = (times + 1 if now == epochs else 1, now)
 
+    def epochs_under_way(self, tuner_id: str) -> int:
+        """Epochs that the trial of a tuner has behind it, 0 where there is none."""
+        names = [trial_id for trial_id, owner in list(self._owners.items()) if owner == tuner_id]
+        return max((epochs_done(trial_folder(self.folder, name.partition("-")[0])) for name in names), default=0)
+
     def _trial(self, trial_id: str, values: Mapping[str, Any], status: str) -> TunerTrial:
         hyperparameters = self.hyperparameters.copy()
         hyperparameters.values = dict(values)

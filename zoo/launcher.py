@@ -118,14 +118,9 @@ class _Group:
         environment = {**os.environ, "TF_CONFIG": json.dumps(config), "PYTHONUNBUFFERED": "1"}
         # A session of its own: an interrupt from the terminal reaches the launcher alone, which passes it on.
         return subprocess.Popen(
-            self._tied(), env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            tied(self._command), env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
-
-    def _tied(self) -> list[str]:
-        if sys.platform != "linux":
-            return self._command
-        return [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), *self._command]
 
     def _watch(self) -> int:
         stopped_since: dict[int, float] = {}
@@ -176,6 +171,13 @@ class _Group:
         for process in self._processes:
             if process.poll() is None:
                 process.send_signal(number)
+
+
+def tied(command: Sequence[str]) -> list[str]:
+    """The command line of a process that is asked to end when this one dies, on Linux; elsewhere the command as it is."""
+    if sys.platform != "linux":
+        return list(command)
+    return [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), *command]
 
 
 def _free_ports(count: int) -> list[int]:
