@@ -36,10 +36,10 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # Learning rates from, to, by default: the optimizers' steps differ in size.
 _RATES: dict[tuple[str, ...], tuple[float, float, float]] = {
-    ("adamw", "adam"): (1e-4, 3e-2, Settings.learning_rate),
-    ("sgd", "momentum", "nesterov"): (1e-3, 0.5, 0.03),
-    ("adagrad",): (1e-3, 0.3, 0.03),
-    ("adadelta",): (0.1, 3.0, 1.0),
+    ("adamw", "adam"): (3e-4, 1e-2, Settings.learning_rate),
+    ("sgd", "momentum", "nesterov"): (3e-3, 0.3, 0.03),
+    ("adagrad",): (3e-3, 0.1, 0.03),
+    ("adadelta",): (0.3, 3.0, 1.0),
 }
 # How many values of one hyper-parameter are tried to find what they open.
 _MOST_BRANCHES = 16
@@ -160,14 +160,14 @@ def training(hp: Any) -> dict[str, Any]:
             settings["warmup_epochs"] = warm_up
     settings["batch_size"] = hp.Choice("batch_size", [16, 32, 64, 128], default=Settings.batch_size)
     with hp.conditional_scope("optimizer", ["adamw"]):
-        beside = hp.Float("weight_decay", 1e-4, 0.3, sampling="log", default=Settings.weight_decay)
+        beside = hp.Float("weight_decay", 1e-3, 0.3, sampling="log", default=Settings.weight_decay)
     with hp.conditional_scope("optimizer", [name for name in OPTIMIZERS if name != "adamw"]):
-        penalty = hp.Float("l2", 1e-6, 1e-2, sampling="log", default=1e-4)
+        penalty = hp.Float("l2", 1e-6, 1e-3, sampling="log", default=1e-4)
     settings["weight_decay"] = beside if chosen == "adamw" else penalty
     settings["coupled_decay"] = chosen != "adamw"
     settings["decay_on"] = hp.Choice("decay_on", ["all", "not_norms", "kernels"], default=Settings.decay_on)
     settings["label_smoothing"] = _fraction(hp, "label_smoothing", 0.2, Settings.label_smoothing, step=0.05)
-    settings["average"] = hp.Choice("average", [0.0, 0.98, 0.99, 0.995], default=Settings.average)
+    settings["average"] = hp.Choice("average", [0.0, 0.9, 0.98, 0.99], default=Settings.average)
     settings["augment"] = hp.Choice("augment", list(AUGMENTATIONS), default=Settings.augment)
     settings["mixup"] = _fraction(hp, "mixup", 0.4, Settings.mixup)
     settings["initializer"] = hp.Choice("initializer", list(INITIALIZERS), default=Settings.initializer)

@@ -1,6 +1,6 @@
 """A worker of a search, started by `tuning.workers`: asks the chief for trials and trains them.
 
-    python -m tuning.worker FOLDER DEVICES
+python -m tuning.worker FOLDER DEVICES
 """
 
 import json

@@ -37,7 +37,7 @@ FATAL = 2
 
 
 class _Chief:
-    """What keras-tuner's gRPC service asks. Values do not travel: messages have single precision, the files have all."""
+    """What keras-tuner's gRPC service asks. Values stay in the files: messages have numbers in single precision."""
 
     def __init__(self, oracle: Surviving) -> None:
         self._oracle = oracle

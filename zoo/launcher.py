@@ -118,8 +118,8 @@ class _Group:
         environment = {**os.environ, "TF_CONFIG": json.dumps(config), "PYTHONUNBUFFERED": "1"}
         # A session of its own: an interrupt from the terminal reaches the launcher alone, which passes it on.
         return subprocess.Popen(
-            tied(self._command), env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", start_new_session=True,
+            tied(self._command), env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
 
     def _watch(self) -> int:
@@ -174,7 +174,7 @@ class _Group:
 
 
 def tied(command: Sequence[str]) -> list[str]:
-    """The command line of a process that is asked to end when this one dies, on Linux; elsewhere the command as it is."""
+    """The command line of a process that is asked to end when this one dies; as it is where there is no Linux."""
     if sys.platform != "linux":
         return list(command)
     return [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), *command]

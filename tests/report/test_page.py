@@ -270,7 +270,7 @@ def test_the_report_replaces_an_older_one_as_a_whole(tmp_path, monkeypatch):
 def test_the_picture_on_the_page_is_the_picture_in_the_folder(usual):
     confusion = (usual.parent / "figures" / "confusion.png").read_bytes()
     assert page.Picture(confusion, confusion, "").width == Image.open(io.BytesIO(confusion)).width // 2
-    assert page._template().environment.filters["data_uri"](confusion) in usual.read_text()
+    assert page.template("report.html.jinja").environment.filters["data_uri"](confusion) in usual.read_text()
 
 
 @pytest.mark.parametrize(

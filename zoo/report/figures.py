@@ -36,7 +36,7 @@ MAX_FILTER_TILES = 512
 # A loss that spans more than this factor is drawn on a logarithmic scale.
 LOG_SPAN = 20
 
-_SMALL, _TEXT, _TITLE = 8, 9, 10
+SMALL, TEXT, TITLE = 8, 9, 10
 
 
 @dataclass(frozen=True)
@@ -104,17 +104,17 @@ def curves(parts: Sequence[Panel], best_epoch: int | None, theme: Theme = LIGHT)
     """
     columns = min(len(parts), 3)
     rows = math.ceil(len(parts) / columns)
-    figure = _figure(3.7 * columns, 2.7 * rows, theme)
+    figure = new_figure(3.7 * columns, 2.7 * rows, theme)
     axes = figure.subplots(rows, columns, squeeze=False).flat
     for axis, panel in zip(axes, parts, strict=False):
         _draw_panel(axis, panel, best_epoch, theme)
     for axis in list(axes)[len(parts) :]:
         axis.set_visible(False)
-    return _png(figure)
+    return png(figure)
 
 
 def _draw_panel(axis: Axes, panel: Panel, best_epoch: int | None, theme: Theme) -> None:
-    _dress(axis, theme, panel.title)
+    dress(axis, theme, panel.title)
     axis.grid(axis="y", color=theme.line, linewidth=0.8)
     marker = "o" if len(panel.epochs) <= 3 else ""
     for label, line in panel.series.items():
@@ -138,10 +138,10 @@ def _draw_panel(axis: Axes, panel: Panel, best_epoch: int | None, theme: Theme) 
         axis.set_ylim(bottom=0)
     axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axis.set_xlim(panel.epochs.min() - 0.5, panel.epochs.max() + 0.5)
-    axis.set_xlabel("epoch", color=theme.muted, fontsize=_SMALL)
+    axis.set_xlabel("epoch", color=theme.muted, fontsize=SMALL)
     if axis.get_legend_handles_labels()[0]:
         axis.legend(
-            loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, frameon=False, fontsize=_SMALL,
+            loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, frameon=False, fontsize=SMALL,
             labelcolor=theme.muted, handlelength=1.3, handletextpad=0.5, columnspacing=1.1, borderaxespad=0.1,
             borderpad=0.3,
         )  # fmt: skip
@@ -172,9 +172,9 @@ def confusion(evaluation: Evaluation, theme: Theme = LIGHT) -> bytes:
     side = float(np.clip(0.46 * num_classes, 2.0, 9.0)) if named else 6.2
     labels = class_labels(evaluation.classes) if named else []
     margin = 0.7 + 0.075 * max(map(len, labels), default=4)
-    figure = _figure(side + margin, side + margin, theme)
+    figure = new_figure(side + margin, side + margin, theme)
     axis = figure.add_subplot()
-    _dress(axis, theme, "")
+    dress(axis, theme, "")
     axis.imshow(cells, interpolation="nearest" if num_classes < 500 else "antialiased")
     axis.spines[:].set_visible(not named)
     if named:
@@ -182,9 +182,9 @@ def confusion(evaluation: Evaluation, theme: Theme = LIGHT) -> bytes:
     else:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.set_xlabel("predicted", color=theme.muted, fontsize=_TEXT)
-    axis.set_ylabel("true", color=theme.muted, fontsize=_TEXT)
-    return _png(figure)
+    axis.set_xlabel("predicted", color=theme.muted, fontsize=TEXT)
+    axis.set_ylabel("true", color=theme.muted, fontsize=TEXT)
+    return png(figure)
 
 
 def _name_cells(axis: Axes, counts: np.ndarray, labels: list[str], cells: np.ndarray, theme: Theme) -> None:
@@ -197,7 +197,7 @@ def _name_cells(axis: Axes, counts: np.ndarray, labels: list[str], cells: np.nda
     axis.set_yticks(edges, minor=True)
     axis.grid(which="minor", color=theme.line, linewidth=0.8)
     axis.tick_params(which="both", length=0)
-    size = _TEXT if len(labels) <= 15 else 6.5
+    size = TEXT if len(labels) <= 15 else 6.5
     for row, column in np.argwhere(counts):
         colour = _readable(cells[row, column], theme)
         axis.text(column, row, f"{counts[row, column]}", color=colour, fontsize=size, ha="center", va="center")
@@ -223,9 +223,9 @@ def reliability(result: Calibration, theme: Theme = LIGHT) -> bytes:
     Returns:
         A PNG picture.
     """
-    figure = _figure(4.2, 3.6, theme)
+    figure = new_figure(4.2, 3.6, theme)
     axis = figure.add_subplot()
-    _dress(axis, theme, "")
+    dress(axis, theme, "")
     axis.grid(color=theme.line, linewidth=0.8)
     axis.plot([0, 1], [0, 1], color=theme.muted, linewidth=1, linestyle=(0, (4, 3)))
     filled = result.counts > 0
@@ -235,9 +235,9 @@ def reliability(result: Calibration, theme: Theme = LIGHT) -> bytes:
     areas = 18 + 240 * result.counts[filled] / result.counts.sum()
     axis.scatter(centres, heights, areas, color=theme.right, edgecolor=theme.surface, linewidth=1, zorder=3)
     axis.set(xlim=(-0.02, 1.05), ylim=(-0.05, 1.07))
-    axis.set_xlabel("mean probability of the prediction", color=theme.muted, fontsize=_SMALL)
-    axis.set_ylabel("share that is right", color=theme.muted, fontsize=_SMALL)
-    return _png(figure)
+    axis.set_xlabel("mean probability of the prediction", color=theme.muted, fontsize=SMALL)
+    axis.set_ylabel("share that is right", color=theme.muted, fontsize=SMALL)
+    return png(figure)
 
 
 def mistakes(evaluation: Evaluation, indices: Sequence[int], theme: Theme = LIGHT) -> bytes:
@@ -253,7 +253,7 @@ def mistakes(evaluation: Evaluation, indices: Sequence[int], theme: Theme = LIGH
     """
     columns, width, height, text, gap = 6, 1.75, 2.2, 0.55, 0.15  # inches
     rows = math.ceil(len(indices) / columns)
-    figure = _figure(columns * width, rows * height, theme)
+    figure = new_figure(columns * width, rows * height, theme)
     figure.set_layout_engine("none")
     inches = np.array([columns * width, rows * height])
     labels = class_labels(evaluation.classes)
@@ -269,7 +269,7 @@ def mistakes(evaluation: Evaluation, indices: Sequence[int], theme: Theme = LIGH
         true, predicted = int(evaluation.labels[index]), int(evaluation.predicted[index])
         chances = 100 * evaluation.probabilities[index]
         lines = (
-            (f"{shorten(labels[true], 9)} → {shorten(labels[predicted], 9)}", theme.ink, _TEXT),
+            (f"{shorten(labels[true], 9)} → {shorten(labels[predicted], 9)}", theme.ink, TEXT),
             (f"{chances[true]:.1f} % → {chances[predicted]:.1f} %", theme.muted, 7),
             (shorten(legible(evaluation.name(index)), 24), theme.muted, 6.5),
         )
@@ -277,7 +277,7 @@ def mistakes(evaluation: Evaluation, indices: Sequence[int], theme: Theme = LIGH
         for line, (content, colour, size) in enumerate(lines):
             x_share, y_share = np.array([x, top - 0.17 * line]) / inches
             figure.text(x_share, y_share, content, color=colour, fontsize=size, va="center", parse_math=False)
-    return _png(figure)
+    return png(figure)
 
 
 def filters(kernel: np.ndarray, theme: Theme = LIGHT) -> bytes:
@@ -365,25 +365,25 @@ def _characters() -> frozenset[int]:
     return frozenset(point for point in points if chr(point).isprintable())
 
 
-def _figure(width: float, height: float, theme: Theme) -> Figure:
+def new_figure(width: float, height: float, theme: Theme) -> Figure:
     """An empty figure of that size in inches, which arranges its axes by itself."""
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     return Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor=theme.surface)
 
 
-def _dress(axis: Axes, theme: Theme, title: str) -> None:
+def dress(axis: Axes, theme: Theme, title: str) -> None:
     """Quiet axes in the theme's colours, with the title at the left."""
     axis.set_facecolor(theme.surface)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
     axis.spines[:].set_color(theme.line)
-    axis.tick_params(which="both", color=theme.line, labelcolor=theme.muted, labelsize=_SMALL)
+    axis.tick_params(which="both", color=theme.line, labelcolor=theme.muted, labelsize=SMALL)
     axis.set_title(
-        shorten(legible(title), 20), loc="left", color=theme.ink, fontsize=_TITLE, fontweight="bold", parse_math=False
+        shorten(legible(title), 20), loc="left", color=theme.ink, fontsize=TITLE, fontweight="bold", parse_math=False
     )
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()

@@ -9,13 +9,12 @@ import shlex
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 from PIL import Image
 
@@ -113,21 +112,21 @@ def write_report(
     right = int((~evaluation.wrong).sum())
     num_filters = 0 if filters is None else filters.shape[-1]
     curves = [
-        _picture(
+        picture(
             functools.partial(figures.curves, [panel], best.get("epoch")),
             f"Line chart of the {panel.title.lower()} over {len(history)} epochs",
         )
         for panel in panels
     ]
-    confusion = _picture(
+    confusion = picture(
         functools.partial(figures.confusion, evaluation),
         f"Confusion matrix of {len(evaluation.classes)} classes, {right} of {len(evaluation.labels)} on the diagonal",
     )
-    reliability = _picture(
+    reliability = picture(
         functools.partial(figures.reliability, calibration),
         f"Reliability diagram, expected calibration error {_percent(calibration.error)}",
     )
-    kernels = filters is not None and _picture(
+    kernels = filters is not None and picture(
         functools.partial(figures.filters, filters), f"The {num_filters} filters of the first convolution as tiles"
     )
 
@@ -143,7 +142,7 @@ def write_report(
         files.write_atomic(folder / "figures" / f"{name}.png", content)
 
     class_scores = scores.class_scores(evaluation)
-    page = _template().render(
+    page = template("report.html.jinja").render(
         light=asdict(LIGHT),
         dark=asdict(DARK),
         model=config.get("model", {}).get("name", "model"),
@@ -176,7 +175,8 @@ def write_report(
     return path
 
 
-def _picture(draw: Callable[[Theme], bytes], alt: str) -> Picture:
+def picture(draw: Callable[[Theme], bytes], alt: str) -> Picture:
+    """A figure in both looks; `draw` takes the theme."""
     return Picture(draw(LIGHT), draw(DARK), alt)
 
 
@@ -212,11 +212,25 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
+def template(name: str, *packages: str) -> Template:
+    """A template of a page, with the style and the filters that all pages share.
+
+    Args:
+        name: Its file.
+        packages: Where it is looked for before this package.
+
+    Returns:
+        The template; text that it is given is escaped.
+    """
+    return _environment((*packages, __package__)).get_template(name)
+
+
 @functools.cache
-def _template() -> Template:
+def _environment(packages: tuple[str, ...]) -> Environment:
     environment = Environment(
-        autoescape=True, finalize=_printable, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+        autoescape=True, finalize=_printable, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=ChoiceLoader([PackageLoader(package, "") for package in packages]),
+    )  # fmt: skip
     environment.filters.update(
         percent=_percent,
         count=_count,
@@ -228,8 +242,7 @@ def _template() -> Template:
         json=lambda value: json.dumps(value, ensure_ascii=False),
     )
     environment.tests.update(link=_is_link, records=_is_records, whole=_is_whole, absent=_is_absent)
-    source = resources.files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(source)
+    return environment
 
 
 def _printable(value: Any) -> Any:
