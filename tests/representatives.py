@@ -26,8 +26,13 @@ def backbone_and_block(name: str) -> Hashable:
 
 
 def architecture(name: str) -> Hashable:
-    """Backbone, head and block; of a block with arguments filled in whether it groups, for all else is numbers."""
+    """Backbone, head and block; of a block with arguments filled in whether it groups, for all else is numbers.
+
+    Of networks that read words, whether their vectors are trained.
+    """
     entry = registry.entry(name)
+    if "vectors" in entry.row:
+        return entry.backbone, entry.head, entry.row["vectors"]
     block = entry.row.get("block")
     if isinstance(block, functools.partial):
         return entry.backbone, entry.head, block.func, *(("groups",) if "groups" in block.keywords else ())

@@ -60,7 +60,7 @@ Returns:
     A functional `keras.Model` with the endpoints {endpoints}.
 
 Raises:
-    ValueError: The input is smaller than {min_size}x{min_size}, or an argument has an illegal value.
+    ValueError: The input is smaller than {smallest}, or an argument has an illegal value.
     TypeError: An argument is not known.
 
 Example:
@@ -79,7 +79,7 @@ def create_model(
     input_shape: tuple[int | None, ...] | None = None,
     include_top: bool = True,
     pooling: Literal["avg", "max"] | None = None,
-    classifier_activation: str | Callable[..., Any] | None = "softmax",
+    classifier_activation: str | Callable[..., Any] | None = "default",
     input_tensor: keras.KerasTensor | None = None,
     name: str | None = None,
     include_preprocessing: bool | str | keras.layers.Layer = False,
@@ -99,7 +99,8 @@ def create_model(
             for any height and width. Sizes may be None wherever the head allows it.
         include_top: Whether the classifier head is built.
         pooling: What stands behind the last feature map without the head: None, "avg" or "max" over all positions.
-        classifier_activation: Activation on the logits; None gives the logits.
+        classifier_activation: Activation on the logits; None gives the logits; "default" is softmax, and nothing for
+            a network that gives a signal.
         input_tensor: Keras tensor to build on; None for a new input.
         name: Name of the Keras model; None for the registered name.
         include_preprocessing: Whether the model itself does what its weights need done to pictures, and so takes
@@ -122,6 +123,8 @@ def create_model(
     entry = registry.entry(model)
     if classes is None:
         classes = entry.card.classes
+    if classifier_activation == "default":
+        classifier_activation = entry.card.activation
     return _build(
         entry, include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, name,
         include_preprocessing=include_preprocessing, **knobs,
@@ -340,20 +343,23 @@ def _input(
     elif include_top and not getattr(preprocessing, "resize", False):
         shape = card.input_shape
     else:
-        shape = (None,) * (len(card.input_shape) - 1) + card.input_shape[-1:]
+        shape = (None,) * card.num_sizes + card.input_shape[card.num_sizes :]
     _check_shape(card, shape, 1)
-    return keras.Input(shape) if input_tensor is None else input_tensor
+    if input_tensor is not None:
+        return input_tensor
+    return keras.Input(shape, dtype="int32" if card.modality == "text" else None)
 
 
 def _check_shape(card: Card, shape: tuple[int | None, ...], min_size: int) -> None:
     if len(shape) != len(card.input_shape):
         raise ValueError(f"{card.name} takes inputs of {len(card.input_shape)} axes, e.g. {card.input_shape}. "
                          f"Received: {shape}")  # fmt: skip
-    *sizes, channels = shape
-    if not isinstance(channels, int) or channels < 1:
-        raise ValueError(f"The number of channels must be given, at least 1. Received: input_shape={shape}")
+    sizes, others = shape[: card.num_sizes], shape[card.num_sizes :]
+    if not all(isinstance(size, int) and size >= 1 for size in others):
+        what = "number of channels" if len(others) == 1 else "numbers of bands and maps"
+        raise ValueError(f"The {what} must be given, at least 1. Received: input_shape={shape}")
     if any(size is not None and size < min_size for size in sizes):
-        smallest = (min_size,) * len(sizes) + (channels,)
+        smallest = (min_size,) * len(sizes) + others
         raise ValueError(f"{card.name} needs an input of at least {smallest}. Received: {shape}")
 
 
@@ -424,7 +430,7 @@ def _shared_parameters(entry: Entry) -> dict[str, inspect.Parameter]:
         "input_shape": None,
         "pooling": None,
         "classes": entry.card.classes,
-        "classifier_activation": "softmax",
+        "classifier_activation": entry.card.activation,
         "name": None,
         "include_preprocessing": False,
     }
@@ -467,7 +473,7 @@ def _docstring(entry: Entry) -> str:
         high=card.value_range[1],
         arguments=textwrap.indent(arguments, "    "),
         endpoints=", ".join(f"`{name}`" for name in card.endpoints),
-        min_size=card.min_size,
+        smallest="x".join([str(card.min_size)] * card.num_sizes),
         name=card.name,
     )
 

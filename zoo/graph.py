@@ -177,7 +177,7 @@ def receptive_field(model: keras.Model, endpoint: str) -> ReceptiveField:
     """
     if endpoint not in {layer.name for layer in model.layers}:
         raise ValueError(f"{model.name!r} has no layer {endpoint!r}. Endpoints: {', '.join(endpoints(model))}")
-    axes = len(model.inputs[0].shape) - 2
+    axes = max(len(model.inputs[0].shape) - 2, 1)  # text has no channels before its embedding
     fields: dict[int, ReceptiveField] = {id(model.inputs[0]): ReceptiveField((1,) * axes, (1,) * axes)}
     for node in nodes(model):
         if node.is_input:
@@ -265,7 +265,13 @@ def _seen_by(layer: Any, field: ReceptiveField, x: keras.KerasTensor, y: keras.K
         raise ValueError(f"The receptive field behind {layer.name!r}, a transposed convolution, is not uniform.")
     axes = len(field.size)
     kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
+    if isinstance(layer, layers.Permute) and tuple(layer.dims) == (1, 3, 2) and x.shape[3] == 1 and axes == 2:
+        # All bands of a frame become its channels.
+        (frames, bands), (frame, band) = field.size, field.stride
+        return ReceptiveField((frames, bands + (x.shape[2] - 1) * band), (frame, x.shape[2] * band))
     if kernel is None:
+        if x.shape == y.shape[:-1]:  # an embedding
+            return field
         resized = x.shape[1:-1] != y.shape[1:-1] and not isinstance(layer, _BORDERS)
         if resized or len(x.shape) != len(y.shape):
             raise ValueError(f"What {layer.name!r} ({type(layer).__name__}) sees of its input is not known.")

@@ -66,16 +66,20 @@ class Card:
         modality: One of `MODALITIES`.
         summary: One line: what the network is.
         paper: Where it was published.
-        input_shape: Default input without the batch, channels last, e.g. (224, 224, 3).
-        min_size: Smallest legal height and width.
+        input_shape: Default input without the batch, channels last: (224, 224, 3) of pictures, (frames, bands, maps)
+            of sound, (samples, channels) of signals, (positions,) of text, which is whole numbers.
+        min_size: Smallest legal height and width; of sound the smallest number of frames, of text and signals the
+            smallest length.
         value_range: Lowest and highest input value that the network expects when trained from scratch.
-        classes: Default number of classes.
+        classes: Default number of classes; of a network that gives a signal, its channels.
         num_params: Trainable parameters of the default model, the number that papers and torchvision state.
         num_state: Numbers that are state but not trained: moving means and variances of batch norm, fixed codes.
         num_macs: Multiply-accumulates of convolutions and dense layers at the default input, batch 1.
         endpoints: The names that `zoo.features` takes, in the order of the graph.
         results: Published accuracies.
         weights: Tags of published weights that `weights=` takes; `register` adds those of the zoo's own table.
+        activation: Default activation on the logits: "softmax" for classes that exclude each other, None for a network
+            that gives a signal.
         note: What a reader of the numbers has to know, if anything.
     """
 
@@ -94,7 +98,16 @@ class Card:
     endpoints: tuple[str, ...]
     results: tuple[Result, ...] = ()
     weights: tuple[str, ...] = ()
+    activation: str | None = "softmax"
     note: str = ""
+
+    @property
+    def num_sizes(self) -> int:
+        """How many axes of the input, from the first one on, may be of any size from `min_size` on.
+
+        The bands of a spectrogram, its second axis, are what its front-end makes them.
+        """
+        return {"audio": 1, "text": 1, "signal": 1}.get(self.modality, 2)
 
     def to_dict(self) -> dict[str, Any]:
         """The card as plain dicts, lists, strings and numbers."""

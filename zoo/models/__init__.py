@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import keras
 
 from zoo import registry
-from zoo.models import board, image  # noqa: F401  (importing the families registers their models)
+from zoo.models import audio, board, image, signal, text  # noqa: F401  (importing the families registers their models)
 
 if TYPE_CHECKING:
     Builder = Callable[..., keras.Model]
