@@ -80,6 +80,7 @@ class Card:
         weights: Tags of published weights that `weights=` takes; `register` adds those of the zoo's own table.
         activation: Default activation on the logits: "softmax" for classes that exclude each other, None for a network
             that gives a signal.
+        symbols: Of a network for text: "words" or "characters", what its input numbers stand for.
         note: What a reader of the numbers has to know, if anything.
     """
 
@@ -99,6 +100,7 @@ class Card:
     results: tuple[Result, ...] = ()
     weights: tuple[str, ...] = ()
     activation: str | None = "softmax"
+    symbols: Literal["words", "characters"] = "words"
     note: str = ""
 
     @property

@@ -1,5 +1,6 @@
 """Data: sources with a fixed split, and batches in an order that is a function of seed and epoch."""
 
+from zoo.data.arrays import ArrayDataset, Arrays
 from zoo.data.augmentation import (
     Augmentation,
     AutoAugment,
@@ -17,12 +18,15 @@ from zoo.data.augmentation import (
 from zoo.data.check import DataReport, check
 from zoo.data.dataset import Dataset, OnBad, load
 from zoo.data.errors import DataError
+from zoo.data.forms import example_reader, in_form, symbol_writer
 from zoo.data.pictures import Decoder, read_image
 from zoo.data.pipeline import Pipeline
 from zoo.data.shards import write_shards
 from zoo.data.statistics import ChannelStatistics, channel_statistics
 
 __all__ = [
+    "ArrayDataset",
+    "Arrays",
     "Augmentation",
     "AutoAugment",
     "ChannelStatistics",
@@ -44,7 +48,10 @@ __all__ = [
     "TrivialAugment",
     "channel_statistics",
     "check",
+    "example_reader",
+    "in_form",
     "load",
     "read_image",
+    "symbol_writer",
     "write_shards",
 ]

@@ -148,7 +148,7 @@ class Dataset:
     Attributes:
         name: As it was asked for.
         classes: Names of the classes; a label is an index into them.
-        image_shape: Height, width and channels; None where sizes vary.
+        image_shape: Height, width and channels of pictures, None where sizes vary; the shape of other examples.
         splits: "train", "validation" and "test", each with its examples.
         value_range: Lowest and highest value of a stored pixel; what a pipeline maps to its own `value_range`.
         source: Where the data comes from.
@@ -159,13 +159,31 @@ class Dataset:
 
     name: str
     classes: tuple[str, ...]
-    image_shape: tuple[int | None, int | None, int]
+    image_shape: tuple[int | None, ...]
     splits: Mapping[str, Split] = field(repr=False)
     source: str
     licence: str
     fingerprint: str
     value_range: tuple[int, int] = (0, 255)
     bad_files: Mapping[str, str] = field(default_factory=dict)
+
+    def for_model(self, modality: str, input_shape: tuple[int, ...], symbols: str = "words") -> "Dataset":
+        """The data in the form that a network takes; pictures are given their size by `pipeline`.
+
+        Args:
+            modality: That of the network, as its card has it.
+            input_shape: Its default input: a spectrogram gets as many bands and maps, a text at most so many symbols.
+            symbols: "words" or "characters": what the numbers of a network for text stand for.
+
+        Returns:
+            The data set.
+
+        Raises:
+            DataError: The network is for another modality.
+        """
+        if modality not in ("image", "board"):
+            raise DataError(f"{printable(self.name)} holds pictures, and the network takes {modality}.")
+        return self
 
     @property
     def num_examples(self) -> dict[str, int]:
@@ -234,7 +252,7 @@ class Dataset:
             {'train': 1150, 'validation': 288, 'test': 359}
         """
         train, validation = self._split("train"), self._split("validation")
-        if not isinstance(train, Source) or not isinstance(validation, Source):
+        if not hasattr(train, "joined") or not hasattr(validation, "joined"):
             raise DataError(f"{printable(self.name)} is read in sequence and has no folds.")
         count = len(train) + len(validation)
         if not 2 <= of <= count or not 0 <= number < of:
@@ -300,24 +318,9 @@ class Dataset:
         source = self._split(split)
         if isinstance(augmentation, str):
             augmentation = Augmentation.parse(augmentation)
-        if batch_size < 1:
-            raise DataError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
-        if not 0 <= seed < 1 << 32:
-            raise DataError(f"seed must be from 0 to 2**32 - 1. Received: seed={seed}")
-        only_training = {"augmentation": augmentation, "mix": mix, "balance": balance or None}
-        for name, value in {**only_training, "repeats": repeats if repeats != 1 else None}.items():
-            if value is not None and not training:
-                raise DataError(
-                    f"{name.capitalize()} is for training; set training=True or leave it out. "
-                    f"Received: training=False, {name}={value}"
-                )
-        if not 0 <= balance <= 1:
-            raise DataError(f"balance must be from 0 to 1. Received: balance={balance}")
-        if repeats < 1:
-            raise DataError(f"repeats must be at least 1. Received: repeats={repeats}")
-        if balance and repeats > 1:
-            raise DataError(f"balance and repeats exclude each other. Received: balance={balance}, repeats={repeats}")
+        self._check_order(batch_size, seed, training, augmentation, mix, balance, repeats)
         channels = self.image_shape[-1] if channels is None else channels
+        assert channels is not None
         check_form(image_size, channels, value_range, decoder)
         height, width = image_size or self.image_shape[:2]
         if height is None or width is None:
@@ -351,6 +354,35 @@ class Dataset:
             repeats=repeats,
         )
 
+    @staticmethod
+    def _check_order(
+        batch_size: int,
+        seed: int,
+        training: bool,
+        augmentation: Augmentation | None,
+        mix: Mix | None,
+        balance: float,
+        repeats: int,
+    ) -> None:
+        """Refuse what no pipeline can do."""
+        if batch_size < 1:
+            raise DataError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
+        if not 0 <= seed < 1 << 32:
+            raise DataError(f"seed must be from 0 to 2**32 - 1. Received: seed={seed}")
+        only_training = {"augmentation": augmentation, "mix": mix, "balance": balance or None}
+        for name, value in {**only_training, "repeats": repeats if repeats != 1 else None}.items():
+            if value is not None and not training:
+                raise DataError(
+                    f"{name.capitalize()} is for training; set training=True or leave it out. "
+                    f"Received: training=False, {name}={value}"
+                )
+        if not 0 <= balance <= 1:
+            raise DataError(f"balance must be from 0 to 1. Received: balance={balance}")
+        if repeats < 1:
+            raise DataError(f"repeats must be at least 1. Received: repeats={repeats}")
+        if balance and repeats > 1:
+            raise DataError(f"balance and repeats exclude each other. Received: balance={balance}, repeats={repeats}")
+
 
 def load(
     name: str,
@@ -368,7 +400,8 @@ def load(
             `folder:PATH` (a folder of class folders, or `train`, `validation` and `test` with class folders each) or
             `shards:DIR` (what `write_shards` wrote). `go:PATH[:ENCODER[:plain]]` (games of Go: an SGF file, a folder
             of such, `gnugo9` for the embedded ones; `zoo.data.go.ENCODERS` has the encoders; "plain" trains without
-            the board's symmetries).
+            the board's symmetries). `signals:cbf`, `signals:synthetic_control` or `signals:PATH` (.npz, .csv, .tsv),
+            `text:PATH` (.csv, .jsonl, or a folder of class folders), `wav:PATH` (a folder of class folders).
         split_seed: Seed of the split where the source has none of its own.
         on_bad: What a broken file of a folder, or record of a shard, does: "raise" names the first; "skip" leaves it
             out, up to 10 or 1 % of all, whichever is more; "count" leaves out all of them. `Dataset.bad_files` lists
@@ -394,7 +427,7 @@ def load(
     if on_bad not in ("raise", "skip", "count"):
         raise DataError(f"on_bad must be 'raise', 'skip' or 'count'. Received: on_bad={on_bad!r}")
     kind, _, rest = name.partition(":")
-    if group_by is not None and kind != "folder":
+    if group_by is not None and kind not in ("folder", "wav"):
         raise DataError(f"group_by is for folders, whose files have names. Received: {name!r}, group_by={group_by!r}")
     if name == "digits":
         from zoo.data import digits
@@ -416,6 +449,18 @@ def load(
         from zoo.data import shards
 
         return shards.load(name, Path(rest), on_bad)
+    if kind == "signals" and rest:
+        from zoo.data.signals import files
+
+        return files.load(name, rest, split_seed)
+    if kind == "text" and rest:
+        from zoo.data.text import files as text_files
+
+        return text_files.load(name, Path(rest), split_seed)
+    if kind == "wav" and rest:
+        from zoo.data.audio import files as audio_files
+
+        return audio_files.load(name, Path(rest), split_seed, on_bad, group_by)
     raise DataError(f"Data is {DATA_FORMS}. Received: {name!r}.{_hint(name)}")
 
 

@@ -58,13 +58,14 @@ class Examples(Protocol):
 class Pipeline:
     """Batches of a split: (pictures, labels), (batch, height, width, channels) float32 and (batch,) int32.
 
-    With `mix`, labels are (batch, classes) float32 that sum to one.
+    Of sound, text and signals, whatever shape and type the examples have. With `mix`, labels are (batch, classes)
+    float32 that sum to one.
 
     Args:
         examples: Where they come from.
-        picture_shape: Height, width and channels of a picture.
+        picture_shape: Height, width and channels of a picture; the shape of another example.
         batch_size: Examples of a batch; the last one may be smaller.
-        value_range: What 0 and 255 become.
+        value_range: What 0 and 255 become; None for values that stay as they are.
         training: Whether the order is a new permutation each epoch, and augmentation applies.
         seed: What order and augmentation depend on, with the epoch.
         augmentation: What happens to pictures in training.
@@ -72,15 +73,17 @@ class Pipeline:
         num_classes: Number of classes.
         weights: How much each example counts when an epoch's are drawn, (n,) float64; None for each once.
         repeats: How often an example comes in a row; an epoch then has a part of the examples.
+        dtype: Type of what comes out.
+        prepare: From a batch of examples to what the network takes, such as a spectrogram; None for as they are.
     """
 
     def __init__(
         self,
         examples: Examples,
-        picture_shape: tuple[int, int, int],
+        picture_shape: tuple[int, ...],
         *,
         batch_size: int,
-        value_range: tuple[float, float],
+        value_range: tuple[float, float] | None,
         training: bool,
         seed: int,
         augmentation: Augmentation,
@@ -88,11 +91,17 @@ class Pipeline:
         num_classes: int,
         weights: np.ndarray | None,
         repeats: int,
+        dtype: tf.DType = tf.float32,
+        prepare: Callable[[tf.Tensor], tf.Tensor] | None = None,
     ) -> None:
         self.batch_size = batch_size
         self.num_examples = len(examples)
+        spec = tf.TensorSpec((None, *picture_shape), dtype)
+        if prepare is not None:
+            made = tf.function(prepare).get_concrete_function(spec).structured_outputs
+            spec = tf.TensorSpec(made.shape, made.dtype)
         self.element_spec: Any = (
-            tf.TensorSpec((None, *picture_shape), tf.float32),
+            spec,
             tf.TensorSpec((None,), tf.int32) if mix is None else tf.TensorSpec((None, num_classes), tf.float32),
         )
         self._examples = examples
@@ -105,6 +114,7 @@ class Pipeline:
         self._num_classes = num_classes
         self._weights = weights
         self._repeats = repeats
+        self._prepare = prepare
         self._part: Part | None = None
         self._places, self._part_size = np.empty(0, np.int64), batch_size
         self._traced: Callable[..., tf.data.Dataset] | None = None
@@ -210,10 +220,13 @@ class Pipeline:
             pictures = tf.ensure_shape(pictures, (None, *self._picture_shape))
             if draws is not None:
                 pictures = self._augmentation.shift_and_flip(pictures, tf.gather(draws, visit))
-            low, high = self._value_range
-            pictures = tf.cast(pictures, tf.float32) * ((high - low) / 255)
-            if low:  # each pass over a batch of floats takes time
-                pictures += low
+            if self._value_range is not None:
+                low, high = self._value_range
+                pictures = tf.cast(pictures, tf.float32) * ((high - low) / 255)
+                if low:  # each pass over a batch of floats takes time
+                    pictures += low
+            if self._prepare is not None:
+                pictures = self._prepare(pictures)
             if self._mix is None:
                 return pictures, tf.cast(labels, tf.int32)
             soft = tf.one_hot(labels, self._num_classes)

@@ -16,6 +16,7 @@ import zoo
 from zoo import data, training, weights
 from zoo.messages import some
 from zoo.report import Evaluation, write_report
+from zoo.runs.drawing import draw_example
 
 FORMAT = 1
 CONFIG, RESULT, METRICS, BEST = "config.json", "result.json", "metrics.jsonl", "best"
@@ -83,10 +84,20 @@ class Run:
 
     def _load_data(self, name: str) -> data.Dataset:
         facts = self.config["data"]
-        return data.load(name, split_seed=facts["split_seed"], on_bad=facts["on_bad"])
+        dataset = data.load(name, split_seed=facts["split_seed"], on_bad=facts["on_bad"])
+        if self._is_of_arrays:
+            return data.in_form(dataset, facts["form"])
+        return dataset
+
+    @property
+    def _is_of_arrays(self) -> bool:
+        """Whether the examples are no pictures."""
+        return "form" in self.config["data"]
 
     def _input_form(self) -> dict[str, Any]:
-        """Size, channels, range and decoder of what the model takes in."""
+        """Size, channels, range and decoder of the pictures that the model takes in."""
+        if self._is_of_arrays:
+            return {}
         facts = self.config["data"]
         return {
             "image_size": tuple(facts["image_size"]),
@@ -131,10 +142,10 @@ class Run:
         return dataset
 
     def predict(self, paths: Sequence[str | os.PathLike], *, top: int = 5) -> list[list[tuple[str, float]]]:
-        """The most probable classes of picture files.
+        """The most probable classes of files.
 
         Args:
-            paths: Picture files.
+            paths: Files of what the model was trained on: pictures, sound, text or signals.
             top: Number of classes to return, at least 1.
 
         Returns:
@@ -146,7 +157,11 @@ class Run:
         if top < 1:
             raise ValueError(f"top must be at least 1. Received: top={top}")
         classes = self.config["data"]["classes"]
-        pictures = [data.read_image(path, **self._input_form()) for path in paths]
+        if self._is_of_arrays:
+            read = data.example_reader(self.config["data"]["form"])
+            pictures = [read(Path(path)) for path in paths]
+        else:
+            pictures = [data.read_image(path, **self._input_form()) for path in paths]
         batches = tf.data.Dataset.from_tensor_slices((np.stack(pictures), np.zeros(len(pictures), np.int32)))
         rows = self._probabilities(batches.batch(self.config["training"]["batch_size"]))
         return [[(classes[index], float(row[index])) for index in np.argsort(-row)[:top]] for row in rows]
@@ -171,7 +186,10 @@ class Run:
 
         def image(index: int) -> np.ndarray:
             batch, place = divmod(index, batches.batch_size)
-            return self.dataset.picture_of(next(iter(batches.epoch(0, start=batch)))[0][place].numpy(), value_range)
+            example = next(iter(batches.epoch(0, start=batch)))[0][place].numpy()
+            if self._is_of_arrays:
+                return draw_example(example, data.symbol_writer(self.config["data"]["form"]))
+            return self.dataset.picture_of(example, value_range)
 
         return write_report(
             self.folder,

@@ -104,8 +104,9 @@ def train(
         _refuse_strange(folder)
     dataset = data.load(settings.data, split_seed=settings.split_seed, on_bad=settings.on_bad)
     training.seed_everything(settings.seed)
+    card = zoo.model_card(settings.model)
+    dataset = dataset.for_model(card.modality, card.input_shape, card.symbols)
     arguments = model_arguments(settings, dataset)
-    image_size = arguments["input_shape"][:2]
     config = {
         "format": FORMAT,
         "model": {"name": settings.model, "arguments": arguments},
@@ -114,7 +115,7 @@ def train(
             "split_seed": settings.split_seed,
             "on_bad": settings.on_bad,
             "decoder": settings.decoder,
-            "image_size": image_size,
+            **({} if isinstance(dataset, data.ArrayDataset) else {"image_size": arguments["input_shape"][:2]}),
             "value_range": PIXELS if "include_preprocessing" in arguments else _value_range(settings, dataset),
         },
         "training": {name: getattr(settings, name) for name in _TRAINING},
@@ -170,7 +171,7 @@ def train(
             stopped, history = {"rule": "NonFinite", "explanation": str(error)}, run.history() if chief else []
         seconds = time.monotonic() - began
         if chief:
-            if strategy.num_replicas_in_sync == 1 and settings.train_size in (None, image_size):
+            if strategy.num_replicas_in_sync == 1 and settings.train_size in (None, arguments["input_shape"][:2]):
                 run._keep(_trained=trainer.model)
             if best.best is None:
                 raise ValueError(
@@ -187,10 +188,17 @@ def train(
 
 def model_arguments(settings: Settings, dataset: data.Dataset) -> dict[str, Any]:
     """The arguments of `zoo.create_model` for a training on a data set: classes, input shape, activation and knobs."""
-    image_size = settings.image_size or _own_size(settings, dataset)
+    shape, found = dataset.image_shape, {}
+    if isinstance(dataset, data.ArrayDataset):
+        if settings.image_size or settings.train_size or settings.normalization != "own":
+            raise ValueError(f"image_size, train_size and normalization are for pictures, and not for {dataset.name}.")
+        found = dataset.model_arguments
+    else:
+        shape = (*(settings.image_size or _own_size(settings, dataset)), shape[-1])
     arguments: dict[str, Any] = {
         "classes": len(dataset.classes),
-        "input_shape": (*image_size, dataset.image_shape[-1]),
+        "input_shape": shape,
+        **found,
         **_of_weights(settings),
         **settings.knobs,
     }
@@ -246,8 +254,11 @@ def _auxiliary(settings: Settings, model: keras.Model) -> dict[str, float] | Non
 
 def _batches(run: Run, settings: Settings) -> data.Pipeline:
     """The training pictures, augmented and mixed."""
+    augment = settings.augment
+    if run._is_of_arrays and augment == "shift=1":  # the default, which is for pictures
+        augment = ""
     options: dict[str, Any] = {
-        "augmentation": data.Augmentation.parse(settings.augment),
+        "augmentation": data.Augmentation.parse(augment),
         "repeats": settings.repeats,
         "balance": settings.balance,
     }

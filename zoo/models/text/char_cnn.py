@@ -82,6 +82,7 @@ for _name, (_filters, _units, _deviation, _params, _macs, _top1) in _ROWS.items(
             name=_name,
             family="char_cnn",
             modality="text",
+            symbols="characters",
             summary=f"Network that reads characters: 6 convolutions of {_filters} filters, 3 dense layers",
             paper=Paper(
                 title="Character-level Convolutional Networks for Text Classification",

@@ -98,6 +98,7 @@ for _name, (_convolutions, _params, _state, _macs, _top1) in _ROWS.items():
             name=_name,
             family="vdcnn",
             modality="text",
+            symbols="characters",
             summary=f"Very deep network that reads characters, {sum(_convolutions) + 1} convolutions",
             paper=Paper(
                 title="Very Deep Convolutional Networks for Text Classification",

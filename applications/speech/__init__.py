@@ -1,0 +1,1 @@
+"""Spoken words: sound that synthesisers make, training, listening to long recordings."""
