@@ -384,6 +384,7 @@ def dress(axis: Axes, theme: Theme, title: str) -> None:
 
 
 def png(figure: Figure) -> bytes:
+    """The figure as a PNG file's content, the same for the same figure."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()

@@ -188,7 +188,8 @@ def train(
 
 def model_arguments(settings: Settings, dataset: data.Dataset) -> dict[str, Any]:
     """The arguments of `zoo.create_model` for a training on a data set: classes, input shape, activation and knobs."""
-    shape, found = dataset.image_shape, {}
+    shape = dataset.image_shape
+    found: Mapping[str, Any] = {}
     if isinstance(dataset, data.ArrayDataset):
         if settings.image_size or settings.train_size or settings.normalization != "own":
             raise ValueError(f"image_size, train_size and normalization are for pictures, and not for {dataset.name}.")

@@ -368,6 +368,7 @@ class GoDataset(Dataset):
         height, width, planes = self.image_shape
         assert height is not None
         assert width is not None
+        assert planes is not None
         if image_size not in (None, (height, width)) or channels not in (None, planes):
             raise DataError(
                 f"A board is not resized: expected {height}x{width} and {planes} planes. Received: "
