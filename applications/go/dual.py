@@ -171,7 +171,10 @@ def train_dual(
         joint,
         optimizer=keras.optimizers.AdamW(rate, weight_decay=weight_decay),
         loss=DualLoss(value_weight),
-        metrics=[keras.metrics.MeanMetricWrapper(function) for function in (policy_accuracy, value_error)],
+        metrics=[
+            keras.metrics.MeanMetricWrapper(function, name=function.__name__)
+            for function in (policy_accuracy, value_error)
+        ],
         steps_per_call=16,
     )
 

@@ -2,7 +2,8 @@
 
 A file is text: the version, then a line of numbers for each array. A convolution has four: kernel (out, in, height,
 width), bias, means and variances of its batch norm; a dense layer has two, kernel (out, in) and bias. The program adds
-1e-5 to the variances and has no scale; the shift of a batch norm goes into the bias before it.
+1e-5 to the variances and has no scale; the shift of a batch norm goes into the bias before it. The program counts rows
+from below and has channels first: kernels are written upside down, and dense layers in its order.
 """
 
 import os
@@ -36,8 +37,7 @@ def write_leela(model: keras.Model, path: str | os.PathLike) -> None:
     for name in names:
         lines += _lines(_convolution(model, name))
     lines += _lines(_convolution(model, "policy"))
-    # Our flattened maps have the channel last, Leela Zero's first.
-    lines += _lines(_dense(model, "logits", channels=2))
+    lines += _lines(_dense(model, "logits", channels=2, moves=True))
     lines += _lines(_convolution(model, "value"))
     lines += _lines(_dense(model, "value_hidden", channels=1))
     lines += _lines(_dense(model, "value", channels=None))
@@ -69,19 +69,24 @@ def _array(variable: Any) -> np.ndarray:
 def _convolution(model: keras.Model, name: str) -> Iterator[np.ndarray]:
     norm = model.get_layer(f"{name}_bn")
     variance = _array(norm.moving_variance)
-    yield _array(model.get_layer(f"{name}_conv").kernel).transpose(3, 2, 0, 1)
+    yield _array(model.get_layer(f"{name}_conv").kernel)[::-1].transpose(3, 2, 0, 1)
     yield _array(norm.beta) * np.sqrt(variance + EPSILON)
     yield _array(norm.moving_mean)
     yield variance
 
 
-def _dense(model: keras.Model, name: str, *, channels: int | None) -> Iterator[np.ndarray]:
+def _dense(model: keras.Model, name: str, *, channels: int | None, moves: bool = False) -> Iterator[np.ndarray]:
     layer = model.get_layer(name)
-    kernel = _array(layer.kernel)
+    kernel, bias = _array(layer.kernel), _array(layer.bias)
     if channels is not None:
-        kernel = kernel.reshape(SIZE * SIZE, channels, -1).transpose(1, 0, 2).reshape(SIZE * SIZE * channels, -1)
+        maps = kernel.reshape(SIZE, SIZE, channels, -1)[::-1]
+        kernel = maps.transpose(2, 0, 1, 3).reshape(SIZE * SIZE * channels, -1)
+    if moves:
+        # The points from the lowest row up, then the pass.
+        order = np.append(np.arange(SIZE * SIZE).reshape(SIZE, SIZE)[::-1].ravel(), SIZE * SIZE)
+        kernel, bias = kernel[:, order], bias[order]
     yield kernel.T
-    yield _array(layer.bias)
+    yield bias
 
 
 def _lines(arrays: Iterator[np.ndarray]) -> list[str]:

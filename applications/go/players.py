@@ -236,14 +236,40 @@ class Tree:
 
 
 def playout(board: Board, rng: random.Random) -> float:
-    """Play on at random, without filling eyes, until nothing is left; 1 where the player to move has won, else -1."""
+    """Play on at random until nothing is left; 1 where the player to move has won, -1 where he has lost.
+
+    No eyes are filled. Chains in atari beside the last move are taken or saved first, as in MoGo (Gelly et al. 2006,
+    "Modification of UCT with Patterns in Monte-Carlo Go"): without it, playouts are blind to the simplest fights.
+    """
     player = board.to_move
     limit = len(board.moves) + 2 * board.pass_move
     points = board.geometry.points
     while not board.is_over and len(board.moves) < limit:
-        moves = points(sensible_moves(board))
+        sensible = sensible_moves(board)
+        urgent = _urgent(board) & sensible if board.moves else 0
+        moves = points(urgent or sensible)
         board.put(rng.choice(moves) if moves else board.pass_move, board.to_move)
     return _won(board, player)
+
+
+def _urgent(board: Board) -> int:
+    """Where the last move can be answered: its chain or those beside it that are in atari."""
+    geometry = board.geometry
+    last = board.moves[-1][1]
+    if last == board.pass_move:
+        return 0
+    found = 0
+    chain = board.chains[last]
+    if chain is not None and chain.liberties & (chain.liberties - 1) == 0:
+        found |= chain.liberties
+    for neighbour in geometry.neighbours[last]:
+        chain = board.chains[neighbour]
+        if chain is not None and chain.colour == board.to_move and chain.liberties & (chain.liberties - 1) == 0:
+            # Saved where the last liberty gives two more, else the chain is given up.
+            beyond = geometry.grown(chain.liberties) & ~board.occupied & ~chain.liberties
+            if beyond & (beyond - 1):
+                found |= chain.liberties
+    return found
 
 
 def _won(board: Board, player: int) -> float:

@@ -185,7 +185,8 @@ def read_shards(folder: str | Path) -> Positions:
         parts: dict[str, list[np.ndarray]] = {}
         num_games = 0
         for name in index["files"]:
-            with np.load(folder / name) as arrays:
+            # Opened here: where the file is damaged, NumPy would leave it open.
+            with open(folder / name, "rb") as file, np.load(file) as arrays:
                 for key in arrays.files:
                     array = arrays[key]
                     parts.setdefault(key, []).append(array + np.int32(num_games) if key == "games" else array)
