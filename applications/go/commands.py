@@ -22,16 +22,19 @@ def add(commands: Any) -> None:
 
 
 def _add_selfplay(actions: Any) -> None:
-    parser = actions.add_parser("selfplay", help="let an engine play against itself, and keep the games as SGF")
+    parser = actions.add_parser(
+        "selfplay", help="let GNU Go or a network play against itself, and keep the games as SGF"
+    )
     add = parser.add_argument
-    add("--engine", choices=("gnugo",), default="gnugo", help="which engine (default: gnugo)")
-    add("--level", type=int, default=1, help="its level, 0 to 10 (default: 1)")
+    add("--engine", default="gnugo", metavar="gnugo|RUN", help="GNU Go, or a run folder's policy (default: gnugo)")
+    add("--level", type=int, default=1, help="GNU Go's level, 0 to 10 (default: 1)")
+    add("--temperature", type=float, default=1.0, help="a policy's: 0 plays the best move (default: 1)")
     add("--games", type=int, default=300, help="number of games (default: 300)")
-    add("--board", type=int, default=9, help="rows and columns, 5 to 19 (default: 9)")
+    add("--board", type=int, default=9, help="rows and columns, 5 to 19; a policy has its own (default: 9)")
     add("--seed", type=int, default=1, help="seed of openings and engine (default: 1)")
     add("--opening", type=int, default=4, help="random moves at the beginning (default: 4)")
     add("--komi", type=float, default=7.0, help="points for white (default: 7)")
-    add("--out", required=True, metavar="DIR", help="folder of the games; those that are there stay")
+    add("--out", required=True, metavar="DIR", help="folder of the games; GNU Go's that are there stay")
     parser.set_defaults(run=_selfplay)
 
 
@@ -41,19 +44,37 @@ def _selfplay(arguments: argparse.Namespace) -> None:
     import rich.progress
 
     from applications.go.engines import EngineError
-    from applications.go.selfplay import make_games
+    from applications.go.selfplay import make_games, policy_games
+    from zoo.data.go import to_sgf
+    from zoo.files import write_atomic
 
+    out = Path(arguments.out)
+    if arguments.engine != "gnugo":
+        from applications.go.network import load_network
+
+        network = load_network(arguments.engine)
+        with rich.progress.Progress(transient=True) as bar:
+            task = bar.add_task("games", total=arguments.games)
+            games = policy_games(
+                network, games=arguments.games, seed=arguments.seed, opening=arguments.opening, komi=arguments.komi,
+                temperature=arguments.temperature, progress=lambda done: bar.update(task, completed=done),
+            )  # fmt: skip
+        out.mkdir(parents=True, exist_ok=True)
+        for game in games:
+            write_atomic(out / game.name, to_sgf(game))
+        print(f"{len(games)} games played, in {out}")
+        return
     with rich.progress.Progress(transient=True) as bar:
         task = bar.add_task("games", total=arguments.games)
         try:
             played = make_games(
-                Path(arguments.out), level=arguments.level, games=arguments.games, size=arguments.board,
+                out, level=arguments.level, games=arguments.games, size=arguments.board,
                 seed=arguments.seed, opening=arguments.opening, komi=arguments.komi,
                 progress=lambda done: bar.update(task, completed=done),
             )  # fmt: skip
         except EngineError as error:
             raise ValueError(str(error)) from None
-    print(f"{played} games played, {arguments.games} in {arguments.out}")
+    print(f"{played} games played, {arguments.games} in {out}")
 
 
 def _add_encode(actions: Any) -> None:

@@ -35,7 +35,7 @@ class Engine:
         words = shlex.split(command) if isinstance(command, str) else list(command)
         program = find_program(words[0]) if words else None
         if program is None:
-            raise EngineError(f"There is no program {words[0] if words else command!r}. Install it, or give its path.")
+            raise EngineError(f"There is no program {words[0] if words else ''!r}. Install it, or give its path.")
         self.command = [program, *words[1:]]
         self.timeout = timeout
         self._process = subprocess.Popen(
@@ -107,12 +107,11 @@ class Engine:
     def close(self) -> None:
         """End the engine."""
         if self._process.poll() is None:
-            with contextlib.suppress(EngineError):
+            try:
                 self.timeout = min(self.timeout, 5.0)
                 self.send("quit")
-            try:
                 self._process.wait(5)
-            except subprocess.TimeoutExpired:
+            except (EngineError, subprocess.TimeoutExpired):
                 self._process.kill()
                 self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):

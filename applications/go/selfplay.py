@@ -4,9 +4,12 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from applications.go.engines import Engine, gnugo
+from applications.go.network import Network, sensible_moves
 from zoo.data import DataError
-from zoo.data.go import BLACK, CHINESE, Board, Game, to_sgf
+from zoo.data.go import BLACK, CHINESE, Board, Game, score, to_sgf
 from zoo.files import write_atomic
 
 # Moves after which a game is broken off, in board points.
@@ -100,3 +103,71 @@ def make_games(
             played += 1
         progress(number)
     return played
+
+
+def policy_games(
+    network: Network,
+    *,
+    games: int,
+    seed: int,
+    opening: int = 4,
+    komi: float = 7.0,
+    temperature: float = 1.0,
+    at_once: int = 128,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[Game]:
+    """Let a network's policy play against itself, many games at once, until no sensible move is left.
+
+    Nobody passes before, so that no stone is left that area scoring would count wrongly.
+
+    Args:
+        network: The network.
+        games: Number of games, at least 1.
+        seed: The same seed gives the same games.
+        opening: Number of random moves that a game begins with.
+        komi: Points for white.
+        temperature: Moves are drawn by their probability to the power of 1 / temperature; 0 takes the best.
+        at_once: Number of games whose positions go through the network together.
+        progress: Is told the number of games that are finished.
+
+    Returns:
+        The games, by Chinese rules, with their results.
+
+    Raises:
+        DataError: An argument is illegal.
+    """
+    if games < 1 or opening < 0 or temperature < 0 or at_once < 1:
+        raise DataError(
+            "games and at_once are at least 1, opening and temperature at least 0. Received: "
+            f"games={games}, at_once={at_once}, opening={opening}, temperature={temperature}"
+        )
+    finished: dict[int, Game] = {}
+    waiting = iter(range(games))
+    running: dict[int, tuple[Board, np.random.Generator]] = {}
+    while len(finished) < games:
+        while len(running) < at_once and (number := next(waiting, None)) is not None:
+            board = Board(network.size, rules=CHINESE, komi=komi)
+            random_opening(board, random.Random(f"{seed}/{number}"), opening)
+            running[number] = board, np.random.default_rng((seed, number))
+        numbers = list(running)
+        policies, _ = network([running[number][0] for number in numbers])
+        for number, policy in zip(numbers, policies, strict=True):
+            board, rng = running[number]
+            moves = board.geometry.points(sensible_moves(board))
+            board.play(_pick(moves, policy, temperature, rng) if moves else board.pass_move)
+            if board.is_over or len(board.moves) >= LONGEST * board.pass_move:
+                finished[number] = Game(
+                    size=board.size, moves=tuple(board.moves), komi=komi, rules=CHINESE, result=score(board).result,
+                    black="policy", white="policy", name=f"game_{number + 1:05d}.sgf",
+                )  # fmt: skip
+                del running[number]
+                progress(len(finished))
+    return [finished[number] for number in range(games)]
+
+
+def _pick(moves: list[int], policy: np.ndarray, temperature: float, rng: np.random.Generator) -> int:
+    weights = policy[moves].astype(np.float64)
+    if temperature == 0 or not weights.max() > 0:
+        return moves[int(weights.argmax())]
+    weights = (weights / weights.max()) ** (1 / temperature)
+    return moves[int(rng.choice(len(moves), p=weights / weights.sum()))]

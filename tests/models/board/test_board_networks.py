@@ -1,0 +1,133 @@
+"""The networks of Go: counts by the papers' own tables, position biases, masks, boards that are refused."""
+
+import keras
+import numpy as np
+import pytest
+
+import zoo
+from zoo.data.go import Board, encoder
+
+
+def conv(kernel, channels, filters, biases):
+    return kernel * kernel * channels * filters + biases
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"), [(128, 1_777_641), (192, 3_882_793), (256, 6_798_953), (384, 15_064_297)]
+)
+def test_policy_networks_have_the_papers_layers(filters, expected):
+    k = filters
+    by_table = conv(5, 48, k, k) + 11 * conv(3, k, k, k) + conv(1, k, 1, 361)
+    assert by_table == expected == zoo.model_card(f"go_policy_{filters}").num_params
+    model = zoo.create_model(f"go_policy_{filters}", filters=4)
+    kernels = [layer.kernel.shape[:2] for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert kernels == [(5, 5)] + [(3, 3)] * 11 + [(1, 1)]
+    assert not any("Pool" in type(layer).__name__ for layer in model.layers)
+
+
+def test_value_network_has_the_papers_layers():
+    k = 192
+    by_table = conv(5, 49, k, k) + 11 * conv(3, k, k, k) + conv(1, k, 1, 1) + (361 + 1) * 256 + 256 + 1
+    assert by_table == zoo.model_card("go_value").num_params
+
+
+def test_maddisons_network_has_the_papers_size():
+    """2.3 million parameters, 630 million connections, 550,000 hidden units (abstract and section 4)."""
+    card = zoo.model_card("go_maddison")
+    by_table = conv(5, 36, 128, 361 * 128) + 11 * conv(3, 128, 128, 361 * 128) + conv(1, 128, 1, 361)
+    assert card.num_params == by_table
+    assert round(card.num_params / 1e6, 1) == 2.3
+    assert round(card.num_macs / 1e6, -1) == 630
+    assert round(12 * 128 * 361, -4) == 550_000
+
+
+@pytest.mark.parametrize(("name", "blocks"), [("go_zero_19", 19), ("go_zero_39", 39)])
+def test_zeros_network_has_the_papers_layers(name, blocks):
+    k, norm = 256, 2
+    tower = conv(3, 17, k, norm * k) + 2 * blocks * conv(3, k, k, norm * k)
+    policy = conv(1, k, 2, norm * 2) + (2 * 361 + 1) * 362
+    value = conv(1, k, 1, norm) + (361 + 1) * 256 + 256 + 1
+    card = zoo.model_card(name)
+    assert card.num_params == tower + policy + value
+    # With the statistics of batch norm, and a bias for each convolution, which batch norm would take back.
+    with_biases = card.num_params + card.num_state + (2 * blocks + 1) * k + 3
+    assert round(with_biases / 1e6, 2) == {19: 22.86, 39: 46.50}[blocks]
+
+
+def test_the_course_sees_one_matrix():
+    card = zoo.model_card("go_course")
+    assert card.input_shape == (19, 19, 1)
+    assert card.value_range == (-1, 1)
+    assert card.num_params == conv(5, 1, 192, 192) + 11 * conv(3, 192, 192, 192) + conv(1, 192, 1, 361)
+
+
+@pytest.mark.parametrize("size", [5, 9, 13, 25])
+def test_the_number_of_classes_follows_the_board(size):
+    policy = zoo.create_model("go_policy_128", input_shape=(size, size, 48), filters=2, hidden_layers=1)
+    assert policy.output_shape == (None, size * size)
+    dual = zoo.models.go_zero_19(input_shape=(size, size, 17), filters=2, blocks=1)
+    assert dual.output["predictions"].shape == (None, size * size + 1)
+    assert dual.output["value"].shape == (None, 1)
+
+
+def test_biases_are_of_the_points():
+    model = zoo.create_model("go_policy_128", input_shape=(5, 5, 48), filters=2, hidden_layers=1)
+    layer = model.get_layer("logits")
+    layer.bias.assign(np.arange(25.0))
+    flat = np.zeros((1, 5, 5, 48), np.float32)
+    body = zoo.features(model, ["logits"])(flat)["logits"]
+    np.testing.assert_allclose(body[0], np.arange(25), atol=1e-5)
+
+
+def test_a_mask_inside_gives_illegal_moves_nothing():
+    board = Board(5)
+    for point in (6, 7, 12, 11):
+        board.play(point)
+    planes = encoder("alphago48").encode(board)[None].astype("float32")
+    keras.utils.set_random_seed(0)
+    model = zoo.create_model("go_policy_128", input_shape=(5, 5, 48), filters=4, legal_planes=range(20, 28))
+    plain = zoo.create_model("go_policy_128", input_shape=(5, 5, 48), filters=4)
+    plain.set_weights(model.get_weights())
+    inside, outside = model(planes)[0].numpy(), plain(planes)[0].numpy()
+    legal = np.zeros(25, bool)
+    legal[board.geometry.points(board.legal())] = True
+    assert (inside[~legal] == 0).all()
+    np.testing.assert_allclose(inside[legal], outside[legal] / outside[legal].sum(), rtol=1e-5)
+
+
+def test_masks_keep_their_planes_through_a_file(tmp_path):
+    model = zoo.create_model("go_policy_128", input_shape=(5, 5, 48), filters=4, hidden_layers=1, legal_planes=[20, 21])
+    model.save(tmp_path / "model.keras")
+    planes = np.random.default_rng(0).integers(0, 2, (3, 5, 5, 48)).astype("float32")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(planes), model(planes))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        (
+            "go_policy_128",
+            {"classes": 7},
+            r"classes must be 361, the points of a board of 19x19, or left",
+        ),
+        ("go_zero_19", {"classes": 361}, r"classes must be 362, the points and the pass of a board of 19x19"),
+        ("go_value", {"classes": 2}, r"A value is one number: classes must be 1, or left out\. Received: classes=2"),
+        ("go_policy_128", {"input_shape": (26, 26, 48)}, r"Boards have 5 to 25 rows and columns\. Received: input of"),
+        ("go_policy_128", {"hidden_layers": 0}, r"hidden_layers must be at least 1\. Received: hidden_layers=0"),
+        ("go_maddison", {"hidden_layers": 0}, r"hidden_layers must be at least 1\. Received: hidden_layers=0"),
+        ("go_zero_19", {"blocks": 0}, r"blocks must be at least 1\. Received: blocks=0"),
+        ("go_policy_128", {"legal_planes": [48]}, r"legal_planes are numbers of input planes, 0 to 47\. Received"),
+        ("go_policy_128", {"input_shape": (None, None, 48)}, r"The head needs a fixed board\. Received a feature map"),
+        ("go_leela_6x128", {"variant": "elf"}, "variant must be 'paper' or 'leela'"),
+    ],
+)
+def test_what_no_board_is_is_refused(name, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        zoo.create_model(name, **arguments)
+
+
+def test_leelas_batch_norm_has_no_scale():
+    model = zoo.create_model("go_leela_6x128", filters=4, blocks=1, input_shape=(5, 5, 18))
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert len(norms) == 5
+    assert not any(norm.scale for norm in norms)
