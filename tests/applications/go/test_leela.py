@@ -3,17 +3,22 @@
 import random
 import re
 import subprocess
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
 import zoo
+from applications.go.dual import train_dual
 from applications.go.engines import find_program
 from applications.go.leela import write_leela
-from applications.go.network import Network
+from applications.go.match import EngineSide
+from applications.go.network import Network, load_network
 from zoo.data import DataError
-from zoo.data.go import Board, encoder
+from zoo.data.go import Board, encoder, read_games
+
+GAMES_19 = Path(__file__).parents[2] / "data" / "go" / "gnugo19.sgf.gz"
 
 needs_leelaz = pytest.mark.skipif(
     find_program("leelaz") is None, reason="Leela Zero is not installed (Debian: leela-zero)"
@@ -86,3 +91,33 @@ def test_other_networks_are_refused(tmp_path):
     with pytest.raises(DataError, match="256 hidden units in its value head. Received: hidden_units=8"):
         write_leela(zoo.create_model("go_leela_6x128", blocks=1, filters=4, hidden_units=8), out)
     assert not out.exists()
+
+
+@needs_leelaz
+@pytest.mark.slow
+def test_a_trained_network_is_exported_and_plays_there(tmp_path):
+    """Games of GNU Go on 19x19, two heads, run folder, weight file; then the program and we say and play the same."""
+    train_dual(GAMES_19, tmp_path / "run", filters=16, blocks=2, epochs=3, learning_rate=5e-3)
+    trained = load_network(tmp_path / "run")
+    weights = tmp_path / "weights.txt"
+    write_leela(trained.model, weights)
+    game = read_games(GAMES_19)[0][0]
+    board = game.start()
+    for colour, point in game.moves[:60]:
+        board.play(point, colour)
+    (policy,), (value,) = trained([board])
+    said, _, winrate = heatmap(weights, board)
+    legal = np.zeros(361, bool)
+    legal[board.geometry.points(board.legal())] = True
+    np.testing.assert_allclose(said[legal], 1000 * policy[:361][legal], atol=1.01)
+    assert winrate == pytest.approx((value + 1) / 2, abs=2e-5)
+    command = [find_program("leelaz"), "-g", "--cpu-only", "-t", "1", "-v", "2", "--noponder", "-w", str(weights)]
+    side = EngineSide(command, name="leelaz", timeout=240)
+    board = Board(19, komi=7.5)
+    side.begin(board, seed=1)
+    for _ in range(6):
+        point = side.move(board)
+        assert point is not None
+        board.play(point)
+    side.close()
+    assert len(board.moves) == 6
