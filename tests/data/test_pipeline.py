@@ -1,3 +1,8 @@
+import gc
+import resource
+import sys
+import weakref
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -227,3 +232,35 @@ def test_an_epoch_starts_within_its_batches(digits, start):
 def test_illegal_arguments_are_refused(digits, arguments, message):
     with pytest.raises(DataError, match=message):
         digits.pipeline(**{"split": "test", "batch_size": 8, **arguments})
+
+
+def resident_megabytes():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() >> 20
+
+
+@pytest.mark.parametrize("text", ["flip+trivialaugment", "crop+flip"])
+def test_many_pipelines_in_one_process_give_no_warning_and_keep_no_memory(digits, text, caplog):
+    gone = []
+    for number in range(30):
+        if number == 8:
+            gc.collect()
+            before = resident_megabytes()
+        # 4.4 MB of pictures where they are held
+        pipeline = digits.pipeline(
+            "validation", batch_size=32, image_size=(128, 128), training=True, augmentation=text, seed=number
+        )
+        next(iter(pipeline.epoch(0)))
+        gone.append(weakref.ref(pipeline._examples))
+    del pipeline
+    gc.collect()
+    assert [reference() for reference in gone] == [None] * 30
+    if sys.platform == "linux":
+        assert resident_megabytes() - before < 40
+    assert "retracing" not in caplog.text
+
+
+def test_batches_outlive_their_pipeline(digits):
+    batches = digits.pipeline("train", batch_size=64, training=True, augmentation="flip+randaugment").epoch(0)
+    gc.collect()
+    assert sum(len(labels) for _, labels in batches.map(lambda x, y: (x, y)).prefetch(2)) == 1169

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import zoo
+import zoo.data.tfds
 from zoo.data import DataError
 
 tfds = pytest.importorskip("tensorflow_datasets", reason="the extra 'data' is not installed")
@@ -231,3 +232,89 @@ def test_without_the_extra_the_message_names_it(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(DataError, match=r'needs TensorFlow Datasets: pip install "cnn-zoo\[data\]"'):
         zoo.data.load("tfds:mnist")
+
+
+def prepared_file(data_dir, name="shapes"):
+    (path,) = (data_dir / name / "1.0.0").glob("*train.tfrecord*")
+    return path
+
+
+@pytest.mark.parametrize("limit", [1 << 29, 0])
+def test_f28_a_prepared_file_that_is_cut_or_gone_is_named(data_dir, monkeypatch, limit):
+    monkeypatch.setattr(zoo.data.tfds, "MEMORY_BYTES", limit)
+    path = prepared_file(data_dir)
+    content = path.read_bytes()
+    path.write_bytes(content[:-30])
+    with pytest.raises(
+        DataError,
+        match=rf"tfds:shapes is damaged: the files of train have {len(content) - 30} bytes. Expected: {len(content)} "
+        rf"bytes. Delete .*shapes/1.0.0 and fetch it again",
+    ):
+        zoo.data.load("tfds:shapes", data_dir=data_dir)
+    path.unlink()
+    with pytest.raises(DataError, match=rf"{path.name} cannot be read: No such file or directory. Delete .* and fetch"):
+        zoo.data.load("tfds:shapes", data_dir=data_dir)
+
+
+def test_f28_a_flipped_bit_is_found_by_the_records_checksum(data_dir, monkeypatch):
+    path = prepared_file(data_dir)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(
+        DataError, match=r"tfds:shapes is damaged: train cannot be read after its example \d+: .*corrupted record at"
+    ):
+        zoo.data.load("tfds:shapes", data_dir=data_dir)
+    monkeypatch.setattr(zoo.data.tfds, "MEMORY_BYTES", 0)
+    data = zoo.data.load("tfds:shapes", data_dir=data_dir)
+    with pytest.raises(Exception, match="corrupted record at"):
+        list(data.pipeline("train", batch_size=16).epoch())
+
+
+class Interrupted(Shapes):
+    """A set whose preparation is broken off in mid-writing."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _generate_examples(self, split):
+        yield from list(super()._generate_examples(split))[:20]
+        raise ConnectionResetError("the connection was closed")
+
+
+class Mismatched(Shapes):
+    """A set whose download is not what its authors published."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _split_generators(self, dl_manager):
+        raise tfds.core.download.download_manager.NonMatchingChecksumError("Artifact x, has wrong checksum")
+
+
+def test_f28_a_preparation_that_was_broken_off_is_none(tmp_path):
+    for _ in range(2):
+        with pytest.raises(DataError, match="tfds:interrupted could not be fetched: the connection was closed"):
+            zoo.data.load("tfds:interrupted", data_dir=tmp_path, download=True)
+        with pytest.raises(DataError, match="tfds:interrupted is not prepared in .*interrupted/1.0.0. Fetch it once"):
+            zoo.data.load("tfds:interrupted", data_dir=tmp_path)
+
+
+def test_f28_a_download_with_a_wrong_checksum_is_refused(tmp_path):
+    with pytest.raises(DataError, match="tfds:mismatched could not be fetched: Artifact x, has wrong checksum"):
+        zoo.data.load("tfds:mismatched", data_dir=tmp_path, download=True)
+
+
+def test_f28_another_version_is_another_set(data_dir, monkeypatch):
+    before = zoo.data.load("tfds:shapes", data_dir=data_dir).fingerprint
+    monkeypatch.setattr(Shapes, "VERSION", tfds.core.Version("2.0.0"))
+    with pytest.raises(DataError, match="tfds:shapes is not prepared in .*shapes/2.0.0. Fetch it once"):
+        zoo.data.load("tfds:shapes", data_dir=data_dir)
+    assert zoo.data.load("tfds:shapes", data_dir=data_dir, download=True).fingerprint != before
+
+
+def test_statistics_of_a_stream_are_of_its_training_part(data_dir, monkeypatch):
+    monkeypatch.setattr(zoo.data.tfds, "MEMORY_BYTES", 0)
+    data = zoo.data.load("tfds:shapes", data_dir=data_dir)
+    train = np.concatenate([x.numpy() for x, _ in data.pipeline("train", batch_size=64).epoch()])
+    statistics = zoo.data.channel_statistics(data)
+    assert statistics.num_examples == len(train) == data.num_examples["train"] < 60
+    np.testing.assert_allclose(statistics.mean, train.mean((0, 1, 2), np.float64), rtol=1e-6)

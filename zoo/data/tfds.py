@@ -20,6 +20,9 @@ from zoo.data.splits import SPLITS, TEST, VALIDATION, stratified
 # A set of up to so many bytes on the disk is read into memory, as it is encoded there.
 MEMORY_BYTES = 1 << 29
 
+# What TFRecord adds to each record: length and two checksums.
+_RECORD_BYTES = 16
+
 # A larger one is shuffled by its files and by a buffer of so many examples.
 SHUFFLE_BUFFER = 10_000
 
@@ -28,6 +31,7 @@ def load(name: str, builder_name: str, split_seed: int, data_dir: str | os.PathL
     """A set of pictures with labels. Its own splits are kept; those that it lacks are carved out of "train"."""
     try:
         import tensorflow_datasets as tfds
+        from tensorflow_datasets.core.download import download_manager
     except ImportError:
         raise DataError(f'{name} needs TensorFlow Datasets: pip install "cnn-zoo[data]".') from None
     try:
@@ -42,7 +46,7 @@ def load(name: str, builder_name: str, split_seed: int, data_dir: str | os.PathL
             )
         try:
             builder.download_and_prepare()
-        except OSError as error:
+        except (OSError, tfds.download.DownloadError, download_manager.NonMatchingChecksumError) as error:
             raise DataError(f"{name} could not be fetched: {_first_line(error)}") from None
     features = builder.info.features
     fields = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
@@ -54,6 +58,7 @@ def load(name: str, builder_name: str, split_seed: int, data_dir: str | os.PathL
     own = [split for split in SPLITS if split in builder.info.splits] or ["train"]
     if "train" not in own:
         raise DataError(f'{name} has no split "train"; it has {", ".join(builder.info.splits)}.')
+    _check_files(name, builder, own)
     infos = [builder.info.splits[split] for split in own if split in builder.info.splits]
     small = sum(info.num_bytes for info in infos) <= MEMORY_BYTES
     splits = _in_memory(builder, own, split_seed) if small else _streamed(builder, own)
@@ -75,7 +80,7 @@ def load(name: str, builder_name: str, split_seed: int, data_dir: str | os.PathL
 
 def _in_memory(builder: Any, own: list[str], split_seed: int) -> dict[str, Split]:
     """All examples, pictures encoded; splits that the set lacks are carved out of "train", each class alike."""
-    read = {split: list(_encoded(builder, split).as_numpy_iterator()) for split in own}
+    read = {split: _all(builder, split) for split in own}
     read = {split: examples for split, examples in read.items() if split == "train" or _is_labelled(examples)}
     lacking = {name: 0.0 for name in ("validation", "test") if name in read}
     train = read["train"]
@@ -90,6 +95,39 @@ def _in_memory(builder: Any, own: list[str], split_seed: int) -> dict[str, Split
     for split in set(read) - {"train"}:
         splits[split] = _source(read[split], [f"{builder.name}/{split}/{index}" for index in range(len(read[split]))])
     return splits
+
+
+def _check_files(name: str, builder: Any, own: list[str]) -> None:
+    """Compare the files with the sizes that were noted when they were written. Records have checksums of their own."""
+    if builder.info.file_format.value != "tfrecord" or not os.path.isdir(builder.data_path):
+        return
+    again = f"Delete {builder.data_path} and fetch it again."
+    for split in own:
+        info, size = builder.info.splits[split], 0
+        for path in info.filepaths:
+            try:
+                size += os.path.getsize(path)
+            except OSError as error:
+                raise DataError(f"{name} is damaged: {path} cannot be read: {error.strerror}. {again}") from None
+        expected = int(info.num_bytes) + _RECORD_BYTES * info.num_examples
+        if size != expected:
+            raise DataError(
+                f"{name} is damaged: the files of {split} have {size} bytes. Expected: {expected} bytes. {again}"
+            )
+
+
+def _all(builder: Any, split: str) -> list[dict[str, Any]]:
+    """All examples of a split, encoded."""
+    examples = []
+    try:
+        for example in _encoded(builder, split).as_numpy_iterator():
+            examples.append(example)
+    except tf.errors.OpError as error:
+        raise DataError(
+            f"tfds:{builder.name} is damaged: {split} cannot be read after its example {len(examples)}: "
+            f"{_first_line(error)} Delete {builder.data_path} and fetch it again."
+        ) from None
+    return examples
 
 
 def _is_labelled(examples: list[dict[str, Any]]) -> bool:
@@ -110,7 +148,8 @@ def _source(examples: list[dict[str, Any]], names: list[str]) -> Source:
 
 
 def _first_line(error: BaseException) -> str:
-    return printable(next(iter(str(error).splitlines()), type(error).__name__))
+    text = error.message if isinstance(error, tf.errors.OpError) else str(error)
+    return printable(next(iter(text.splitlines()), type(error).__name__))
 
 
 def _streamed(builder: Any, own: list[str]) -> dict[str, Split]:
