@@ -171,7 +171,7 @@ class Pipeline:
             # Traced once: making the dataset of a further epoch then takes a millisecond. As a concrete function, for
             # TensorFlow warns of retracing where functions of one name are called for the first time, one after the
             # other, and a search makes hundreds of pipelines.
-            function = tf.function(self._stages, input_signature=[tf.TensorSpec((), tf.int64)] * 2)
+            function = tf.function(self._stages, [tf.TensorSpec((), tf.int64)] * 2, autograph=False)
             self._traced = function.get_concrete_function()
         return self._traced
 
