@@ -4,12 +4,15 @@
     python benchmarks/pipeline.py --peer torchvision --peer timm      # the extra packages must be installed
 
 A folder of JPEG files, 500x375, quality 90, cut from scikit-learn's photographs, becomes batches of 224x224. The first
-table reads, decodes and resizes, with and without augmentation; the second only augments pictures that are decoded.
-Rates are pictures divided by processor seconds of the process, the best of several rounds, in which the ways take
-turns; the process is bound to one core, so that no library has helpers elsewhere.
+table reads, decodes and resizes, with and without augmentation; the second does that with photographs of 2000x1500;
+the third only augments pictures that are decoded. Limits are bare loops over the files, with how far their pictures
+are from Pillow's: mean and largest difference in levels of 255. Rates are pictures divided by processor seconds of the
+process, the best of several rounds, in which the ways take turns; the process is bound to one core, so that no library
+has helpers elsewhere.
 """
 
 import argparse
+import functools
 import importlib
 import io
 import os
@@ -37,8 +40,8 @@ AUGMENTATIONS = ("flip", "trivialaugment", "randaugment", "autoaugment(imagenet)
 Way = Callable[[], int]
 
 
-def make_folder(root: Path, count: int) -> list[Path]:
-    """So many pictures, cut out at random places, in two classes."""
+def make_folder(root: Path, count: int, times: int = 1) -> list[Path]:
+    """So many pictures, cut out at random places, in two classes, so many times enlarged."""
     rng = np.random.default_rng(0)
     photographs = [Image.fromarray(image) for image in load_sample_images().images]
     paths = []
@@ -46,26 +49,54 @@ def make_folder(root: Path, count: int) -> list[Path]:
         path = root / CLASSES[index % 2] / f"{index:05}.jpg"
         path.parent.mkdir(exist_ok=True)
         left, top = rng.integers(0, 140), rng.integers(0, 52)
-        photographs[index % 2].crop((left, top, left + 500, top + 375)).save(path, quality=90)
+        picture = photographs[index % 2].crop((left, top, left + 500, top + 375))
+        picture.resize((500 * times, 375 * times), Image.Resampling.BICUBIC).save(path, quality=90)
         paths.append(path)
     return paths
 
 
-def with_pillow(paths: list[Path]) -> Way:
+def by_pillow(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(path.read_bytes())).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
+
+
+def by_pillow_reduced(path: Path) -> np.ndarray:
+    """As Pillow makes thumbnails: the decoder may reduce to twice the size."""
+    image = Image.open(io.BytesIO(path.read_bytes()))
+    image.draft("RGB", (2 * SIZE, 2 * SIZE))
+    return np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BILINEAR))
+
+
+def by_tensorflow(path: tf.Tensor | str, antialias: bool) -> tf.Tensor:
+    pixels = tf.io.decode_jpeg(tf.io.read_file(path), dct_method="INTEGER_ACCURATE")
+    return tf.image.resize(pixels, (SIZE, SIZE), antialias=antialias)
+
+
+def loop(change: Callable, items: list) -> Way:
     def run() -> int:
-        for path in paths:
-            np.asarray(Image.open(io.BytesIO(path.read_bytes())).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
-        return len(paths)
+        for item in items:
+            change(item)
+        return len(items)
 
     return run
 
 
-def with_tensorflow(paths: list[Path], antialias: bool) -> Way:
-    def decode(path: tf.Tensor) -> tf.Tensor:
-        return tf.image.resize(tf.io.decode_jpeg(tf.io.read_file(path)), (SIZE, SIZE), antialias=antialias)
-
-    files = tf.data.Dataset.from_tensor_slices([str(path) for path in paths]).map(decode).batch(BATCH)
-    return lambda: drain(files)
+def limits(paths: list[Path]) -> dict[str, Way]:
+    """Bare decoding and resizing, each with its distance from Pillow's pictures."""
+    names = tf.data.Dataset.from_tensor_slices([str(path) for path in paths])
+    ways = {
+        "limit: Pillow": (by_pillow, loop(by_pillow, paths)),
+        "limit: Pillow, reduced while decoded": (by_pillow_reduced, loop(by_pillow_reduced, paths)),
+    }
+    for antialias in (True, False):
+        decode = functools.partial(by_tensorflow, antialias=antialias)
+        batches = names.map(decode).batch(BATCH)
+        name = f"limit: TensorFlow, {'antialias' if antialias else 'no antialias'}"
+        ways[name] = (lambda path, decode=decode: decode(str(path)), functools.partial(drain, batches))
+    named = {}
+    for name, (decode, way) in ways.items():
+        levels = np.abs(np.stack([decode(path) - by_pillow(path).astype(np.float32) for path in paths[:32]]))
+        named[f"{name} (differs by {levels.mean():.2f}, at most {levels.max():.0f})"] = way
+    return named
 
 
 def ours(data: zoo.data.Dataset, augmentation: str | None, **options: object) -> Way:
@@ -109,14 +140,14 @@ def import_torchvision() -> object:
 def loaders(root: Path, paths: list[Path], peers: list[str]) -> dict[str, Way]:
     """From files to batches."""
     data = zoo.data.load(f"folder:{root}")
+    zoo.data.write_shards(data, root.with_name("shards"))
     train = [root / data.example_name("train", index) for index in range(data.num_examples["train"])]
     ways: dict[str, Way] = {"held in memory": ours(data, None)}
     zoo.data.dataset.CACHE_BYTES = 0  # from here on pictures are decoded each time
     ways = {
-        "limit: Pillow, decode and resize, bare loop": with_pillow(train),
-        "limit: TensorFlow, decode and resize, antialias": with_tensorflow(train, True),
-        "limit: TensorFlow, decode and resize, no antialias": with_tensorflow(train, False),
-        "zoo, decode and resize": ours(data, None),
+        **limits(train),
+        "zoo": ours(data, None),
+        "zoo, from shards": ours(zoo.data.load(f"shards:{root.with_name('shards')}"), None),
         "zoo, held in memory from the first epoch on": ways["held in memory"],
         "zoo, crop+flip": ours(data, "crop+flip"),
         "zoo, crop+flip+trivialaugment": ours(data, "crop+flip+trivialaugment"),
@@ -127,7 +158,7 @@ def loaders(root: Path, paths: list[Path], peers: list[str]) -> dict[str, Way]:
         t = import_torchvision()
         tensor = [t.ToTensor()]
         crop = [t.RandomResizedCrop(SIZE), t.RandomHorizontalFlip()]
-        ways["torch DataLoader, torchvision, resize"] = torch_loader(root, t.Compose([t.Resize((SIZE, SIZE)), *tensor]))
+        ways["torch DataLoader, torchvision"] = torch_loader(root, t.Compose([t.Resize((SIZE, SIZE)), *tensor]))
         ways["torch DataLoader, torchvision, crop+flip"] = torch_loader(root, t.Compose(crop + tensor))
         for name in ("TrivialAugmentWide", "RandAugment"):
             transform = t.Compose([*crop, getattr(t, name)(), *tensor])
@@ -142,12 +173,30 @@ def loaders(root: Path, paths: list[Path], peers: list[str]) -> dict[str, Way]:
     return ways
 
 
+def large(root: Path, paths: list[Path], peers: list[str]) -> dict[str, Way]:
+    """From photographs much larger than what is wanted to batches."""
+    make_folder(root, len(paths), times=4)
+    data = zoo.data.load(f"folder:{root}")
+    ways = {
+        **limits([root / data.example_name("train", index) for index in range(data.num_examples["train"])]),
+        "zoo": ours(data, None),
+        "zoo, decoder=scaled": ours(data, None, decoder="scaled"),
+        "zoo, crop+flip": ours(data, "crop+flip"),
+        "zoo, crop+flip, decoder=scaled": ours(data, "crop+flip", decoder="scaled"),
+    }
+    if "torchvision" in peers:
+        t = import_torchvision()
+        crop = [t.RandomResizedCrop(SIZE), t.RandomHorizontalFlip(), t.ToTensor()]
+        ways["torch DataLoader, torchvision, crop+flip"] = torch_loader(root, t.Compose(crop))
+    return ways
+
+
 def augmenters(peers: list[str], count: int) -> dict[str, Way]:
     """From decoded pictures of 224x224 to changed ones."""
     pictures = np.stack([image[100 : 100 + SIZE, 200 : 200 + SIZE] for image in load_sample_images().images])
     ways: dict[str, Way] = {}
     repeated = tf.data.Dataset.range(count)
-    stored = tf.constant(pictures)
+    stored, images = tf.constant(pictures), [Image.fromarray(picture) for picture in pictures]
     for text in (*AUGMENTATIONS, "randaugment(m=7, mstd=0.5, p=0.5, space=timm)"):
         augmentation = zoo.data.Augmentation.parse(text)
 
@@ -155,7 +204,22 @@ def augmenters(peers: list[str], count: int) -> dict[str, Way]:
             return augmentation.apply(stored[index % 2], example_seed(1, tf.constant(0, tf.int64), index))
 
         changed = repeated.map(change).batch(BATCH)
-        ways[f"zoo, {text}"] = lambda changed=changed: drain(changed)
+        ways[f"zoo, in the graph, {text}"] = lambda changed=changed: drain(changed)
+        if augmentation.plan_size:
+            seeds = tf.stack([tf.ones(count, tf.int64), tf.range(count, dtype=tf.int64)], 1)
+
+            @tf.function
+            def planned(seeds: tf.Tensor, augmentation: zoo.data.Augmentation = augmentation) -> tf.Tensor:
+                return augmentation.plan(seeds, SIZE, SIZE)
+
+            def run(augmentation=augmentation, planned=planned, seeds: tf.Tensor = seeds) -> int:
+                for begin in range(0, count, BATCH):
+                    plans = planned(seeds[begin : begin + BATCH]).numpy()
+                    for index, plan in enumerate(plans):
+                        np.asarray(augmentation.change(images[index % 2], plan))
+                return count
+
+            ways[f"zoo, where pictures are read, {text}"] = run
     few = repeated.take(BATCH).map(lambda index: stored[index % 2]).batch(BATCH)  # it is that slow
     layers = {"RandAugment": keras.layers.RandAugment(value_range=(0, 255)), "RandomFlip": keras.layers.RandomFlip()}
     for name, layer in layers.items():
@@ -171,15 +235,8 @@ def augmenters(peers: list[str], count: int) -> dict[str, Way]:
         from timm.data.auto_augment import rand_augment_transform
 
         transforms["timm, rand-m7-mstd0.5-inc1"] = rand_augment_transform("rand-m7-mstd0.5-inc1", {})
-    images = [Image.fromarray(picture) for picture in pictures]
     for name, transform in transforms.items():
-
-        def loop(transform: Callable = transform) -> int:
-            for index in range(count):
-                np.asarray(transform(images[index % 2]))
-            return count
-
-        ways[name] = loop
+        ways[name] = loop(lambda image, transform=transform: np.asarray(transform(image)), images * (count // 2))
     return ways
 
 
@@ -191,9 +248,9 @@ def measure(title: str, ways: dict[str, Way], rounds: int) -> None:
             count = run()
             if number:  # the first round traces and warms up
                 best[name] = max(best[name], count / (time.process_time() - began))
-    print(f"\n{title:<62}{'images/s':>10}")
+    print(f"\n{title:<75}{'images/s':>10}")
     for name, rate in best.items():
-        print(f"{name:<62}{rate:>10.0f}", flush=True)
+        print(f"{name:<75}{rate:>10.0f}", flush=True)
 
 
 def main() -> None:
@@ -207,8 +264,14 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0)) if arguments.core is None else arguments.core})
     with tempfile.TemporaryDirectory() as folder:
-        paths = make_folder(Path(folder), arguments.count)
-        measure("files to batches", loaders(Path(folder), paths, arguments.peer), arguments.rounds)
+        root = Path(folder) / "pictures"
+        root.mkdir()
+        paths = make_folder(root, arguments.count)
+        measure("files of 500x375 to batches", loaders(root, paths, arguments.peer), arguments.rounds)
+        root = Path(folder) / "large"
+        root.mkdir()
+        few = paths[: max(16, arguments.count // 8)]
+        measure("files of 2000x1500 to batches", large(root, few, arguments.peer), arguments.rounds)
     measure("augmentation alone, 224x224", augmenters(arguments.peer, arguments.count), arguments.rounds)
 
 

@@ -172,6 +172,9 @@ def _jpeg_part(
             ).numpy()
     except tf.errors.InvalidArgumentError:
         return None  # it is stricter than Pillow in a few cases
+    if ratio == 1:
+        part = part[box[1] - top : box[3] - top, box[0] - left : box[2] - left]
+        left, top = box[:2]
     image = Image.fromarray(part[..., 0] if part.shape[2] == 1 else part)
     return image, (box[0] / ratio - left, box[1] / ratio - top, box[2] / ratio - left, box[3] / ratio - top)
 
