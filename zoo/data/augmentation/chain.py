@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import difflib
+import functools
 import re
 from typing import Any
 
@@ -132,7 +133,7 @@ class Augmentation:
             pictures = tf.gather(pictures, down + tf.range(height), axis=1, batch_dims=1)
         return tf.gather(pictures, columns, axis=2, batch_dims=1)
 
-    @property
+    @functools.cached_property
     def num_read(self) -> int:
         """How many of the steps, from the first on, are done where pictures are read, by Pillow."""
         if self.is_shift_and_flip:
@@ -142,12 +143,12 @@ class Augmentation:
             len(self.steps),
         )
 
-    @property
+    @functools.cached_property
     def _planned(self) -> list[tuple[int, PlannedStep]]:
         """Number and step of what Pillow does, but for the crop."""
         return [(n, step) for n, step in enumerate(self.steps[: self.num_read]) if isinstance(step, PlannedStep)]
 
-    @property
+    @functools.cached_property
     def plan_size(self) -> int:
         """How many numbers `plan` gives."""
         return sum(step.plan_size for _, step in self._planned)

@@ -279,7 +279,7 @@ def _kinds(rows: tuple[Row, ...]) -> list[str]:
 def _entries(rows: tuple[Row, ...], levels: tuple[float, ...], height: int, width: int) -> np.ndarray:
     """The planned operation of each row, level and sign, (rows * levels * 2, 7) float64."""
     kinds = _kinds(rows)
-    which = np.array([sorted(set(kinds)).index(kind) for kind in kinds], np.float64)
+    which = np.array([_branches(rows).index(kind) for kind in kinds], np.float64)
     numbers = table(rows, np.array(levels), height, width)
     which = np.broadcast_to(which[:, None, None, None], (*numbers.shape[:3], 1))
     return np.concatenate([which, numbers], -1).reshape(-1, _PLANNED)
@@ -297,13 +297,19 @@ def _planner(
     return planned
 
 
+@functools.lru_cache(maxsize=64)
+def _branches(rows: tuple[Row, ...]) -> tuple[str, ...]:
+    """The operations of rows, in the order in which plans count them."""
+    return tuple(sorted(set(_kinds(rows))))
+
+
 def _change(
     image: Image.Image, plan: np.ndarray, rows: tuple[Row, ...], interpolation: ops.Interpolation
 ) -> Image.Image:
     """Do the planned operations by Pillow."""
-    branches = sorted(set(_kinds(rows)))
-    for which, *numbers in plan.reshape(-1, _PLANNED):
-        image = pillow_ops.change(branches[int(which)], image, np.array(numbers), interpolation)
+    branches = _branches(rows)
+    for planned in plan.reshape(-1, _PLANNED):
+        image = pillow_ops.change(branches[int(planned[0])], image, planned[1:], interpolation)
     return image
 
 
@@ -318,7 +324,7 @@ def _apply(
             "affine": functools.partial(ops.affine, picture, numbers, policy.interpolation),
             "identity": functools.partial(tf.identity, picture),
         }
-        names = sorted(set(_kinds(rows)))
+        names = _branches(rows)
         for name in set(names) - set(branches):
             branches[name] = functools.partial(getattr(ops, name), picture, numbers[0])
         result = tf.switch_case(tf.cast(planned[0], tf.int32), [branches[name] for name in names])
