@@ -1,6 +1,7 @@
 """What a search is told, and what that makes of a trial's values."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -90,7 +91,7 @@ class Plan:
                 'or choose another space: "model", "training" or a function of yours.'
             )
 
-    @property
+    @functools.cached_property
     def base(self) -> Settings:
         """The settings that every trial starts from."""
         if self.recipe is None:
@@ -128,7 +129,11 @@ class Plan:
         return dataclasses.replace(base, **found, knobs=knobs, seed=seed, recipe=None)
 
     def declared(self) -> Any:
-        """All hyper-parameters of the space, as `keras_tuner.HyperParameters`."""
+        """All hyper-parameters of the space with their defaults, as `keras_tuner.HyperParameters`."""
+        return self._declared.copy()
+
+    @functools.cached_property
+    def _declared(self) -> Any:
         return spaces.declared(spaces.space(self.model, self.space))
 
     def to_json(self) -> dict[str, Any]:

@@ -70,13 +70,14 @@ DEPTHS = (
 )
 
 
-def space(model: str, part: str = "all") -> Space:
+def space(model: str, part: str = "all", *, preprocessing: bool = True) -> Space:
     """The space of a registered model.
 
     Args:
         model: Registered name.
         part: "model": the network; "training": how it is trained; "all": both; "free": the layers of `plain_cnn`,
             with its training. Or "module:function", a space of yours that can be imported.
+        preprocessing: Whether augmentation, mixup and normalisation are part of the training.
 
     Returns:
         The space.
@@ -99,13 +100,14 @@ def space(model: str, part: str = "all") -> Space:
         raise ValueError(
             f'space must be {", ".join(map(repr, PARTS))} or "module:function".{hint} Received: space={part!r}'
         )
+    trained = training if preprocessing else optimisation
     if part == "training":
-        return lambda hp: {"model": model, **training(hp)}
+        return lambda hp: {"model": model, **trained(hp)}
     if part == "free" and card.name != "plain_cnn":
         raise ValueError(f"space='free' belongs to plain_cnn, whose layers are rows. Received: model={model!r}")
     if part == "model":
         return lambda hp: network(hp, model)
-    return lambda hp: {**network(hp, model), **training(hp)}
+    return lambda hp: {**network(hp, model), **trained(hp)}
 
 
 def network(hp: Any, model: str) -> dict[str, Any]:
@@ -130,7 +132,7 @@ def network(hp: Any, model: str) -> dict[str, Any]:
 
 
 def training(hp: Any) -> dict[str, Any]:
-    """The training side: optimizer, rate, schedule, batch, regularisation, averaging, augmentation.
+    """The training side: `optimisation`, and augmentation, mixup and normalisation of the pictures.
 
     Args:
         hp: keras-tuner's hyper-parameters.
@@ -143,6 +145,23 @@ def training(hp: Any) -> dict[str, Any]:
         >>> settings = tuning.spaces.training(keras_tuner.HyperParameters())
         >>> settings["optimizer"], settings["learning_rate"], settings["batch_size"]
         ('adamw', 0.003, 32)
+    """
+    return {
+        **optimisation(hp),
+        "augment": hp.Choice("augment", list(AUGMENTATIONS), default=Settings.augment),
+        "mixup": _fraction(hp, "mixup", 0.4, Settings.mixup),
+        "normalization": hp.Choice("normalization", list(get_args(Normalization)), default=Settings.normalization),
+    }
+
+
+def optimisation(hp: Any) -> dict[str, Any]:
+    """Optimizer, rate, schedule, batch size, regularisation, averaging, initialiser.
+
+    Args:
+        hp: keras-tuner's hyper-parameters.
+
+    Returns:
+        Settings.
     """
     chosen = hp.Choice("optimizer", list(OPTIMIZERS), default="adamw")
     optimizer, options = OPTIMIZERS[chosen]
@@ -168,10 +187,7 @@ def training(hp: Any) -> dict[str, Any]:
     settings["decay_on"] = hp.Choice("decay_on", ["all", "not_norms", "kernels"], default=Settings.decay_on)
     settings["label_smoothing"] = _fraction(hp, "label_smoothing", 0.2, Settings.label_smoothing, step=0.05)
     settings["average"] = hp.Choice("average", [0.0, 0.9, 0.98, 0.99], default=Settings.average)
-    settings["augment"] = hp.Choice("augment", list(AUGMENTATIONS), default=Settings.augment)
-    settings["mixup"] = _fraction(hp, "mixup", 0.4, Settings.mixup)
     settings["initializer"] = hp.Choice("initializer", list(INITIALIZERS), default=Settings.initializer)
-    settings["normalization"] = hp.Choice("normalization", list(get_args(Normalization)), default="own")
     return settings
 
 

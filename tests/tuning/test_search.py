@@ -1,0 +1,168 @@
+"""A search from end to end: folder, leaderboard, recipe, going on, refusals, failures."""
+
+import csv
+import io
+import json
+import re
+import shutil
+
+import keras
+import pytest
+import rich.console
+
+import tuning
+from tuning import trials as trials_module
+from tuning.plan import Plan
+from zoo import runs
+
+
+def quiet():
+    return rich.console.Console(file=io.StringIO())
+
+
+def test_the_folder_is_complete(searched):
+    names = {path.name for path in searched.folder.iterdir()}
+    assert {"search.json", "trials.jsonl", "oracle.json", "leaderboard.csv", "best.json", "report.html"} <= names
+    assert {"trial_0000", "trial_0001"} <= names
+    assert not (searched.folder / "trial_0000" / "run" / "report.html").exists()
+
+
+def test_the_leaderboard_has_a_row_for_every_trial(searched):
+    rows = list(csv.DictReader((searched.folder / "leaderboard.csv").read_text().splitlines()))
+    assert sorted(row["trial"] for row in rows) == ["0000", "0001"]
+    assert float(rows[0]["score"]) == searched.best.score
+    assert rows[0]["optimizer"]
+    assert float(rows[0]["macs"]) > 1000
+    assert int(rows[0]["epochs"]) == 2
+
+
+def test_no_trial_sees_the_test_split(searched):
+    result = json.loads((searched.folder / "trial_0000" / "run" / "result.json").read_text())
+    assert "evaluation" not in result
+
+
+def test_the_best_recipe_reproduces_the_score_of_the_trial(searched, tmp_path):
+    best = searched.best
+    settings = runs.Settings.from_recipe(searched.recipe, model=best.model, seed=best.seed)
+    run = runs.train(settings, tmp_path / "run")
+    assert run.result()["best"]["val_accuracy"] == best.score
+    assert run.result()["best"]["val_loss"] == best.metrics["val_loss"]
+    assert run.result()["evaluation"]["examples"] == 359
+
+
+def test_a_finished_search_is_extended_and_runs_no_trial_again(searched, options, tmp_path):
+    folder = tmp_path / "again"
+    shutil.copytree(searched.folder, folder)
+    before = searched.trials
+    more = tuning.search("simple_cnn", out=folder, trials=3, console=quiet(), **options)
+    assert more.trials[:2] == before
+    assert [trial.id for trial in more.trials] == ["0000", "0001", "0002"]
+
+
+def test_another_configuration_is_refused_with_the_differences(searched, options):
+    with pytest.raises(ValueError, match=r"holds another search.*seed 5, 6; settings\.patience 3, 4"):
+        tuning.search("simple_cnn", out=searched.folder, trials=2, **{**options, "seed": 6, "patience": 4})
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path):
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(ValueError, match="holds other files"):
+        tuning.search("simple_cnn", out=tmp_path)
+
+
+def test_two_searches_in_one_folder_are_refused(searched, options):
+    from tuning.searching import _alone
+    from zoo.training import RunInUse
+
+    with _alone(searched.folder), pytest.raises(RunInUse, match="Another process searches in"):
+        tuning.search("simple_cnn", out=searched.folder, trials=2, **options)
+
+
+def test_a_folder_that_is_no_search_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"is no search: it has no search\.json"):
+        tuning.open_search(tmp_path)
+
+
+def bad_rates(hp):
+    """A space in which all but the default diverge."""
+    return {"learning_rate": hp.Choice("learning_rate", [0.003, 1e30, 2e30]), "optimizer": "sgd"}
+
+
+def test_a_trial_whose_loss_is_not_finite_fails_with_its_reason_and_the_search_goes_on(tmp_path, monkeypatch):
+    console = quiet()
+    found = tuning.search("simple_cnn", out=tmp_path / "a", space=f"{__name__}:bad_rates", tuner="grid", trials=3, epochs=1,
+                          console=console)  # fmt: skip
+    assert [trial.status for trial in found.trials] == ["COMPLETED", "FAILED", "FAILED"]
+    assert re.search("not finite|never finite|nan", found.trials[1].message)
+    assert "Failed" in (found.folder / "report.html").read_text()
+    assert (found.folder / "trial_0001" / "error.txt").read_text().startswith("Traceback")
+    assert found.trials[1].message in console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError("12 GB"), "out of memory: 12 GB"),
+        (RuntimeError("two\nlines"), "RuntimeError: two lines"),
+    ],
+)
+def test_an_error_fails_the_trial_alone(error, reason, tmp_path, monkeypatch):
+    def train(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(trials_module.runs, "train", train)
+    plan = Plan(model="simple_cnn")
+    found = trials_module.outcome(plan, {}, 3, folder=tmp_path / "trial_0003", root=tmp_path / "trial_0003")
+    assert (found["status"], found["message"], found["seed"]) == ("FAILED", reason, 3)
+
+
+def test_a_full_disk_ends_the_search(tmp_path, monkeypatch):
+    def train(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(trials_module.runs, "train", train)
+    plan = Plan(model="simple_cnn")
+    with pytest.raises(OSError, match="No space left"):
+        trials_module.outcome(plan, {}, 3, folder=tmp_path / "trial_0003", root=tmp_path / "trial_0003")
+
+
+def test_a_network_above_a_ceiling_is_not_trained(tmp_path):
+    plan = Plan(model="simple_cnn", limits={"params": 1000, "latency_ms": 1e6})
+    found = trials_module.outcome(plan, {}, 0, folder=tmp_path / "trial_0000", root=tmp_path / "trial_0000")
+    assert found["message"] == "TooCostly: params 137,660 is above the ceiling of 1,000; it was not trained."
+    assert not (tmp_path / "trial_0000" / "run").exists()
+
+
+def test_a_network_is_timed_where_a_ceiling_asks_for_it():
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    assert 0 < trials_module._latency(model) < 1000
+
+
+def test_a_rung_goes_on_where_the_one_below_has_ended(tmp_path):
+    found = tuning.search("simple_cnn", out=tmp_path / "a", space="model", tuner="successive_halving", trials=3, epochs=3,
+                          seed=2, console=quiet())  # fmt: skip
+    first, last = found.trials[0], found.trials[-1]
+    assert [trial.id for trial in found.trials][:3] == ["0000", "0001", "0002"]
+    assert (first.epochs, last.epochs, last.root in ("0000", "0001", "0002")) == (1, 3, True)
+    # As if there had been no pause: the same run in one go.
+    settings = runs.Settings.from_recipe(found.recipe, model="simple_cnn", seed=found.best.seed)
+    run = runs.train(settings, tmp_path / "one", test=False)
+    assert run.result()["best"]["val_loss"] == found.best.metrics["val_loss"]
+
+
+def test_the_pareto_front_is_of_those_that_no_other_beats(tmp_path):
+    from tuning.records import CONFIG, Log
+    from zoo import files
+
+    (tmp_path / "a").mkdir()
+    plan = Plan(model="simple_cnn")
+    files.write_json(tmp_path / "a" / CONFIG, plan.to_json())
+    log = Log(tmp_path / "a")
+    points = [(0.9, 100), (0.8, 100), (0.95, 300), (0.85, 200), (0.97, 900), (0.97, 800)]
+    for number, (score, macs) in enumerate(points):
+        log.append("ended", trial=f"{number:04d}", values={}, status="COMPLETED", score=score, costs={"macs": macs},
+                   metrics={"val_accuracy": score})  # fmt: skip
+    front = tuning.open_search(tmp_path / "a").pareto()
+    assert [(trial.score, trial.costs["macs"]) for trial in front] == [(0.9, 100), (0.95, 300), (0.97, 800)]
+    with pytest.raises(ValueError, match="cost must be"):
+        tuning.open_search(tmp_path / "a").pareto("flops")

@@ -1,0 +1,192 @@
+"""Spaces begin at the zoo's defaults, and both ends of every range build."""
+
+import dataclasses
+import inspect
+import itertools
+import json
+
+import keras_tuner
+import pytest
+from representatives import cheapest
+
+import tuning
+import zoo
+from tuning import spaces
+from zoo import runs
+from zoo.builder import builder
+from zoo.training.hyperparameters import NAMES
+from zoo.weights.undrawn import undrawn
+
+NAMES_OF_MODELS = [name for name in zoo.list_models() if zoo.model_card(name).modality == "image"]
+
+
+def by_family(name):
+    card = zoo.model_card(name)
+    return card.family, name if name == "simple_cnn" else ""
+
+
+FAMILIES = cheapest(by_family, NAMES_OF_MODELS)
+
+
+def plain(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
+@pytest.mark.parametrize("name", NAMES_OF_MODELS)
+def test_the_defaults_are_those_of_the_zoo(name):
+    hp = keras_tuner.HyperParameters()
+    found = spaces.space(name, "all")(hp)
+    settings = runs.Settings(**found)
+    assert dataclasses.replace(settings, knobs={}) == runs.Settings(model=name)
+    defaults = {key: item.default for key, item in inspect.signature(builder(name)).parameters.items()}
+    assert {key: plain(value) for key, value in settings.knobs.items()} == {
+        key: plain(defaults[key]) for key in settings.knobs
+    }
+    assert settings.knobs
+
+
+def ends(name, part):
+    """For each hyper-parameter of a space its ends, as values that make it active, all others at their defaults."""
+    known = spaces.declared(spaces.space(name, part))
+    for item in known.space:
+        values = list(itertools.islice(item.values, 100))
+        for value in dict.fromkeys((values[0], values[-1])):
+            chosen = {condition.name: condition.values[-1] for condition in item.conditions}
+            yield f"{item.name}={value}", {**chosen, item.name: value}
+
+
+def build(name, values):
+    hp = keras_tuner.HyperParameters()
+    hp.values = dict(values)
+    settings = runs.Settings(**spaces.space(name, "model")(hp))
+    size = max(zoo.model_card(settings.model).min_size, 32)
+    with undrawn():
+        return zoo.create_model(settings.model, classes=3, input_shape=(size, size, 3), **settings.knobs)
+
+
+@pytest.mark.parametrize("name", ["simple_cnn", "squeezenet1_1"])
+def test_both_ends_of_every_range_build(name):
+    default = zoo.count_params(build(name, {}))
+    others = [zoo.count_params(build(name, values)) for _, values in ends(name, "model")]
+    assert any(count != default for count in others)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILIES)
+def test_both_ends_of_every_range_build_in_each_family(name):
+    for _, values in ends(name, "model"):
+        assert build(name, values).output_shape == (None, 3)
+
+
+def test_both_ends_of_every_range_of_the_training_are_settings():
+    found = set()
+    for _, values in ends("simple_cnn", "training"):
+        hp = keras_tuner.HyperParameters()
+        hp.values = dict(values)
+        settings = runs.Settings(**spaces.space("simple_cnn", "training")(hp))
+        settings.check_optimizer()
+        found.add(json.dumps(dataclasses.asdict(settings), sort_keys=True))
+    assert len(found) >= 30
+
+
+def test_every_family_has_a_space_and_every_depth_is_registered():
+    assert {zoo.model_card(name).family for name in NAMES_OF_MODELS} <= set(spaces._FAMILIES)
+    for names in spaces.DEPTHS:
+        assert len({zoo.model_card(name).family for name in names}) == 1
+        knobs = [set(inspect.signature(builder(name)).parameters) for name in names]
+        assert all(item == knobs[0] for item in knobs)
+
+
+def test_a_space_names_settings_alone():
+    for part in ("model", "training", "all"):
+        found = spaces.space("resnet20", part)(keras_tuner.HyperParameters())
+        assert set(found) <= {"model", *NAMES}
+
+
+def test_depth_is_another_network_of_the_family():
+    hp = keras_tuner.HyperParameters()
+    hp.values["network"] = "resnet56"
+    assert spaces.space("resnet20", "model")(hp)["model"] == "resnet56"
+
+
+def test_choices_open_others():
+    known = spaces.declared(spaces.space("simple_cnn", "training"))
+    conditions = {item.name: [condition.name for condition in item.conditions] for item in known.space}
+    assert conditions["weight_decay"] == ["optimizer"]
+    assert conditions["warmup_epochs"] == ["schedule"]
+    known = spaces.declared(spaces.space("plain_cnn", "free"))
+    conditions = {item.name: [condition.name for condition in item.conditions] for item in known.space}
+    assert conditions["layer7_filters"] == ["num_layers", "layer7"]
+
+
+def test_the_free_space_makes_layers_of_any_number_and_order():
+    hp = keras_tuner.HyperParameters()
+    hp.values = {"num_layers": 3, "layer1": "batch_norm", "layer2": "average_pool", "layer3": "strided_conv",
+                 "layer3_filters": 8, "layer3_kernel_size": 5, "num_hidden": 0, "pool": True}  # fmt: skip
+    knobs = spaces.space("plain_cnn", "free")(hp)["knobs"]
+    assert knobs["rows"] == (("batch_norm",), ("average_pool",), ("strided_conv", 8, 5))
+    kinds = [layer.name for layer in zoo.create_model("plain_cnn", **knobs).layers if layer.name.startswith("layer")]
+    assert kinds == ["layer1_bn", "layer2_pool", "layer3_conv_pad", "layer3_conv", "layer3_relu"]
+
+
+def branching(hp):
+    """A space whose hyper-parameter has no scope."""
+    if hp.Choice("optimizer", ["adam", "sgd"]) == "sgd":
+        return {"optimizer": "sgd", "learning_rate": hp.Float("rate", 0.01, 0.1)}
+    return {"optimizer": "adam"}
+
+
+def test_a_space_of_ones_own_is_found_by_its_name():
+    assert spaces.space("simple_cnn", "json:dumps") is not None
+    names = [item.name for item in spaces.declared(branching).space]
+    assert names == ["optimizer", "rate"]
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("al", "space must be 'model', 'training', 'all', 'free' or \"module:function\". Did you mean 'all'?"),
+        ("free", "space='free' belongs to plain_cnn"),
+        ("no.such:function", '"module:function" must be importable'),
+        ("json:decoder", "A space is a function"),
+    ],
+)
+def test_what_is_no_space_is_refused(part, message):
+    with pytest.raises(ValueError, match=message.replace("(", r"\(").replace("?", r"\?")):
+        spaces.space("simple_cnn", part)
+
+
+def test_an_empty_space_is_refused():
+    with pytest.raises(ValueError, match="has no hyper-parameters"):
+        spaces.declared(lambda hp: {})
+
+
+def test_a_grid_leaves_out_what_is_inactive():
+    def small(hp):
+        hp.Choice("a", ["x", "y"])
+        with hp.conditional_scope("a", ["y"]):
+            hp.Int("b", 1, 3)
+        return {}
+
+    assert list(spaces.grid(spaces.declared(small))) == [
+        {"a": "x"}, {"a": "y", "b": 1}, {"a": "y", "b": 2}, {"a": "y", "b": 3}
+    ]  # fmt: skip
+
+
+def test_a_hyper_model_works_with_tuners_of_keras_tuner(tmp_path):
+    data = zoo.data.load("digits").pipeline("train", batch_size=400, image_size=(12, 12))
+    pictures, labels = (part.numpy() for part in next(iter(data.epoch())))
+    tuner = keras_tuner.RandomSearch(
+        tuning.hypermodel("simple_cnn", input_shape=(12, 12, 1)), objective="val_accuracy", max_trials=1,
+        directory=str(tmp_path), seed=2,
+    )  # fmt: skip
+    # keras-tuner itself uses names of Python's that have been replaced.
+    with pytest.warns(DeprecationWarning, match="currentThread|getName"):
+        tuner.search(pictures[:300], labels[:300], epochs=1, validation_data=(pictures[300:], labels[300:]), verbose=0)
+    assert {trial.status for trial in tuner.oracle.trials.values()} == {"COMPLETED"}
+    assert tuner.get_best_hyperparameters()[0].values["optimizer"] in spaces.OPTIMIZERS
+
+
+def test_a_hyper_model_refuses_what_is_no_setting():
+    with pytest.raises(TypeError, match="learning_speed"):
+        tuning.hypermodel("simple_cnn", learning_speed=1)

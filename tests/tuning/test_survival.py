@@ -1,0 +1,104 @@
+"""Searches killed at random moments: no finished trial is lost, none is run twice, and the results are the same."""
+
+import collections
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import tuning
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = Path(__file__).with_name("killed.py")
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def search(folder, kills, seed=0):
+    """Run the script to the end of its search; returns the moments of the kills."""
+    done = subprocess.run(
+        [sys.executable, SCRIPT, folder, str(kills), str(seed)], env=ENVIRONMENT, capture_output=True, text=True,
+        timeout=900, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.split()
+
+
+def comparable(trial):
+    return trial.id, trial.values, trial.score, trial.metrics, trial.epochs, trial.status
+
+
+def test_twenty_kills_change_nothing_but_time(tmp_path):
+    assert search(tmp_path / "whole", kills=0) == []
+    moments = search(tmp_path / "killed", kills=20, seed=11)
+    whole, killed = (tuning.open_search(tmp_path / name) for name in ("whole", "killed"))
+    assert len(moments) >= 10, "the search was over before it could be killed so often"
+    assert list(map(comparable, killed.trials)) == list(map(comparable, whole.trials))
+    lines = list(killed.log.lines())
+    ends = collections.Counter(line["trial"] for line in lines if line["event"] == "ended")
+    assert set(ends.values()) == {1}
+    for number, line in enumerate(lines):
+        if line["event"] == "ended":
+            assert not any(later["event"] == "begun" and later["trial"] == line["trial"] for later in lines[number:])
+    assert (killed.folder / "best.json").read_text() == (whole.folder / "best.json").read_text()
+
+
+def wait_for(condition, seconds=240):
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, "nothing happened"
+        time.sleep(0.1)
+
+
+def start(folder, workers, trials=4):
+    line = [sys.executable, "-m", "zoo", "tune", "simple_cnn", "--out", str(folder), "--space", "model", "--seed", "3",
+            "--trials", str(trials), "--epochs", "3", "--workers", str(workers)]  # fmt: skip
+    return subprocess.Popen(line, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def workers_of(folder):
+    """Process numbers of the workers of a search."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().decode(errors="replace").split("\0")
+            name = (path.parent / "environ").read_bytes().decode(errors="replace").split("KERASTUNER_TUNER_ID=")
+        except OSError:
+            continue
+        if "tuning.worker" in words and str(folder) in words:
+            found[name[1].split("\0")[0]] = int(path.parent.name)
+    return found
+
+
+def begun(folder):
+    path = folder / "trials.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines() if '"begun"' in line] if path.exists() else []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_two_workers_do_what_one_does_though_one_is_killed_and_the_chief_too(tmp_path):
+    import signal
+
+    alone = start(tmp_path / "one", workers=1)
+    assert alone.wait(400) == 0, alone.stderr.read()[-2000:]
+    folder = tmp_path / "two"
+    chief = start(folder, workers=2)
+    wait_for(lambda: len(begun(folder)) >= 2)
+    first = workers_of(folder)
+    os.kill(first["tuner1"], signal.SIGKILL)
+    wait_for(lambda: workers_of(folder).get("tuner1", first["tuner1"]) != first["tuner1"])
+    chief.kill()
+    chief.wait()
+    chief.stderr.close()
+    wait_for(lambda: not workers_of(folder))
+    again = start(folder, workers=2)
+    assert again.wait(400) == 0, again.stderr.read()[-2000:]
+    one, two = (tuning.open_search(tmp_path / name) for name in ("one", "two"))
+    assert sorted(map(comparable, two.trials), key=str) == sorted(map(comparable, one.trials), key=str)
+    for process in (alone, again):
+        process.stderr.close()
