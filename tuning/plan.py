@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -61,6 +62,8 @@ class Plan:
                 raise ValueError(
                     f"limits are numbers above 0 for {_any_of(COSTS)}. Received: limits={dict(self.limits)}"
                 )
+        if self.tuner == "tpe" and importlib.util.find_spec("optuna") is None:
+            raise ValueError("tuner='tpe' needs Optuna: pip install 'cnn-zoo[optuna]'.")
         if self.factor < 2:
             raise ValueError(f"factor must be at least 2. Received: factor={self.factor}")
         if not 0 <= self.seed < 2**31:

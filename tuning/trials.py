@@ -5,7 +5,7 @@ import errno
 import statistics
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ def outcome(
     folder: Path,
     root: Path,
     devices: training.Devices = "auto",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> dict[str, Any]:
     """Train a trial and write what came of it to its folder.
 
@@ -50,6 +51,7 @@ def outcome(
         folder: The folder of the trial.
         root: The folder of the trial at its first rung, where the run is.
         devices: As `zoo.training.make_strategy` takes them.
+        callbacks: More Keras callbacks.
 
     Returns:
         The fields of `tuning.records.Trial` but its name and values.
@@ -67,7 +69,15 @@ def outcome(
         settings = plan.training(values, number)
         found |= {"model": settings.model, "seed": settings.seed, "settings": _changed(settings)}
         costs = _refuse_costly(plan, settings)
-        run = runs.train(settings, root / RUN, devices=devices, until=values.get(EPOCHS), test=False, save_minutes=1.0)
+        run = runs.train(
+            settings,
+            root / RUN,
+            devices=devices,
+            until=values.get(EPOCHS),
+            test=False,
+            save_minutes=1.0,
+            callbacks=callbacks,
+        )
         if run is None:
             raise ValueError("A trial is trained by one process. Start the search without zoo launch.")
         found |= _came_of(plan, run, costs)

@@ -88,10 +88,10 @@ def bad_rates(hp):
     return {"learning_rate": hp.Choice("learning_rate", [0.003, 1e30, 2e30]), "optimizer": "sgd"}
 
 
-def test_a_trial_whose_loss_is_not_finite_fails_with_its_reason_and_the_search_goes_on(tmp_path, monkeypatch):
+def test_a_trial_whose_loss_is_not_finite_fails_with_its_reason_and_the_search_goes_on(tmp_path):
     console = quiet()
-    found = tuning.search("simple_cnn", out=tmp_path / "a", space=f"{__name__}:bad_rates", tuner="grid", trials=3, epochs=1,
-                          console=console)  # fmt: skip
+    options = {"space": f"{__name__}:bad_rates", "tuner": "grid", "trials": 3, "epochs": 1}
+    found = tuning.search("simple_cnn", out=tmp_path / "a", console=console, **options)
     assert [trial.status for trial in found.trials] == ["COMPLETED", "FAILED", "FAILED"]
     assert re.search("not finite|never finite|nan", found.trials[1].message)
     assert "Failed" in (found.folder / "report.html").read_text()
@@ -139,8 +139,8 @@ def test_a_network_is_timed_where_a_ceiling_asks_for_it():
 
 
 def test_a_rung_goes_on_where_the_one_below_has_ended(tmp_path):
-    found = tuning.search("simple_cnn", out=tmp_path / "a", space="model", tuner="successive_halving", trials=3, epochs=3,
-                          seed=2, console=quiet())  # fmt: skip
+    options = {"space": "model", "tuner": "successive_halving", "trials": 3, "epochs": 3, "seed": 2}
+    found = tuning.search("simple_cnn", out=tmp_path / "a", console=quiet(), **options)
     first, last = found.trials[0], found.trials[-1]
     assert [trial.id for trial in found.trials][:3] == ["0000", "0001", "0002"]
     assert (first.epochs, last.epochs, last.root in ("0000", "0001", "0002")) == (1, 3, True)

@@ -56,8 +56,11 @@ def wait_for(condition, seconds=240):
 
 
 def start(folder, workers, trials=4):
-    line = [sys.executable, "-m", "zoo", "tune", "simple_cnn", "--out", str(folder), "--space", "model", "--seed", "3",
-            "--trials", str(trials), "--epochs", "3", "--workers", str(workers)]  # fmt: skip
+    script = (
+        f"import tuning; tuning.search('simple_cnn', out={str(folder)!r}, space='model', seed=3, trials={trials}, "
+        f"epochs=3, workers={workers})"
+    )
+    line = [sys.executable, "-c", script]
     return subprocess.Popen(line, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
