@@ -9,6 +9,7 @@ the next: keeping the log, leaderboard and recipe, asking the tuner, freeing the
 
 import argparse
 import io
+import itertools
 import os
 import statistics
 import sys
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             epochs=arguments.epochs, console=rich.console.Console(file=io.StringIO()),
         )  # fmt: skip
     memory.append(resident_megabytes())
-    gaps = [after[0] - before[1] for before, after in zip(spans, spans[1:], strict=False)]
+    gaps = [after[0] - before[1] for before, after in itertools.pairwise(spans)]
     trainings = [end - began for began, end in spans]
     print(f"# {' '.join(sys.argv)}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
     print("| trials | training, median s | overhead, median s | overhead, 90th percentile s | largest s |")

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -101,7 +102,8 @@ def search(
         found = open_search(folder)
         progress = Progress(found, trials, budget, workers, console or rich.console.Console(stderr=True))
         try:
-            halted = _run(plan, folder, progress, trials=trials, budget=budget, workers=workers, devices=devices)
+            with _without_retracing_notes():
+                halted = _run(plan, folder, progress, trials=trials, budget=budget, workers=workers, devices=devices)
         finally:
             with contextlib.suppress(ValueError):  # no trial is completed
                 write_results(found)
@@ -227,6 +229,21 @@ def _differences(there: Any, now: Any, path: str = "") -> Iterator[str]:
             yield from _differences(there.get(name), now.get(name), f"{path}.{name}" if path else name)
     elif there != now:
         yield f"{path} {json.dumps(there)}, {json.dumps(now)}"
+
+
+@contextlib.contextmanager
+def _without_retracing_notes() -> Iterator[None]:
+    """TensorFlow notes that functions of equal name are traced again and again: each trial has its own."""
+    logger = logging.getLogger("tensorflow")
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "tf.function retracing" not in str(record.msg)
+
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
 
 
 @contextlib.contextmanager

@@ -81,6 +81,7 @@ def outcome(
         if run is None:
             raise ValueError("A trial is trained by one process. Start the search without zoo launch.")
         found |= _came_of(plan, run, costs)
+        _tell_tensorboard(folder, plan, values, found)
     except training.RunInUse:
         raise
     except Exception as error:
@@ -121,6 +122,15 @@ def _came_of(plan: Plan, run: runs.Run, costs: Mapping[str, float]) -> dict[str,
         "costs": costs or _costs(plan, run.model),
         "message": stopped["explanation"],
     }
+
+
+def _tell_tensorboard(folder: Path, plan: Plan, values: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """What TensorBoard's HParams page needs; `tensorboard --logdir` of the search's folder then has all trials."""
+    from tensorboard.plugins.hparams import api
+
+    with tf.summary.create_file_writer(str(folder / "tensorboard")).as_default():
+        api.hparams({name: value for name, value in values.items() if not name.startswith("tuner/")}, folder.name)
+        tf.summary.scalar(plan.objective, found["score"], step=found["epochs"])
 
 
 def _refuse_costly(plan: Plan, settings: runs.Settings) -> dict[str, float]:
