@@ -31,8 +31,8 @@ _FIELDS = {item.name for item in dataclasses.fields(Trial)}
 
 RUNNING, IDLE, STOPPED = "RUNNING", "IDLE", "STOPPED"
 
-# A trial in which the process dies so often, without an epoch in between, would die for ever.
-MOST_DEATHS = 5
+# A trial in which the process crashes so often, without an epoch in between, would crash for ever.
+MOST_CRASHES = 3
 # When all of the first trials fail, the search is set up wrongly.
 MOST_FAILURES = 10
 # Random trials of a Bayesian search, before it learns.
@@ -70,7 +70,7 @@ class Surviving(keras_tuner.Oracle):
         self.ended: dict[str, Trial] = {}
         self._began = time.monotonic()
         self._earlier = 0.0
-        self._deaths: dict[str, tuple[int, int]] = {}
+        self._crashes: dict[str, tuple[int, int]] = {}
         self._owners: dict[str, str] = {}
         self._mutex = threading.RLock()
         self._set_project_dir(str(folder.parent), folder.name)
@@ -125,8 +125,8 @@ class Surviving(keras_tuner.Oracle):
                 if line["event"] == "begun":
                     trial = self.trials.get(line["trial"]) or self._trial(line["trial"], line["values"], RUNNING)
                     self._begin(trial, line["tuner"])
-                    times, epochs = self._deaths.get(trial.trial_id, (0, -1))
-                    self._deaths[trial.trial_id] = (times + 1 if line["epochs"] == epochs else 1, line["epochs"])
+                elif line["event"] == "crashed":
+                    self._count_crash(line["trial"], line["epochs"])
                 elif line["event"] == "ended":
                     self._end(line["trial"], line)
 
@@ -174,22 +174,26 @@ class Surviving(keras_tuner.Oracle):
         for trial_id, owner in list(self._owners.items()):
             if owner != tuner_id and owner in live:
                 continue
-            times, epochs = self._deaths.get(trial_id, (0, 0))
-            if times >= MOST_DEATHS:
-                message = f"the process ended {times} times in this trial, each time after {epochs} epochs"
+            times, epochs = self._crashes.get(trial_id, (0, 0))
+            if times >= MOST_CRASHES:
+                message = f"the process crashed {times} times in this trial, each time after {epochs} epochs"
                 self._note_end(trial_id, {"status": FAILED, "epochs": epochs, "message": message})
                 continue
             return self.trials[trial_id]
         return None
 
-    def died(self, tuner_id: str) -> None:
-        """A tuner's process has ended in its trial, which this counts."""
+    def crashed(self, tuner_id: str, how: str) -> None:
+        """A tuner's process has crashed in its trial, or was killed for its memory, which this notes and counts."""
         with self._mutex:
             for trial_id, owner in self._owners.items():
                 if owner == tuner_id:
-                    now = epochs_done(trial_folder(self.folder, trial_id.partition("-")[0]))
-                    times, epochs = self._deaths.get(trial_id, (0, -1))
-                    self._deaths[trial_id] = (times + 1 if now == epochs else 1, now)
+                    epochs = epochs_done(trial_folder(self.folder, trial_id.partition("-")[0]))
+                    self.log.append("crashed", trial=trial_id, tuner=tuner_id, epochs=epochs, how=how)
+                    self._count_crash(trial_id, epochs)
+
+    def _count_crash(self, trial_id: str, now: int) -> None:
+        times, epochs = self._crashes.get(trial_id, (0, -1))
+        self._crashes[trial_id] = (times + 1 if now == epochs else 1, now)
 
     def epochs_under_way(self, tuner_id: str) -> int:
         """Epochs that the trial of a tuner has behind it, 0 where there is none."""

@@ -1,13 +1,14 @@
 """The search: from what is asked for to a folder with a leaderboard, a recipe and a report."""
 
 import contextlib
+import faulthandler
 import json
 import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich.console
 
@@ -17,12 +18,15 @@ from tuning.records import CONFIG, Search, open_search
 from zoo import data as datasets
 from zoo import files, training
 
+if TYPE_CHECKING:
+    from tuning.oracles import Surviving
+
 try:
     import fcntl
 except ImportError:  # Windows; nothing then keeps two searches out of one folder
     fcntl = None  # type: ignore[assignment]
 
-LOCK = "lock"
+LOCK, CRASH = "lock", "crash.txt"
 
 
 def search(
@@ -134,7 +138,8 @@ def _run(
     if workers == 1:
         from tuning.tuner import Tuner
 
-        Tuner(plan, folder, oracle, devices=devices, on_end=progress).search()
+        with _crashes_noted(oracle):
+            Tuner(plan, folder, oracle, devices=devices, on_end=progress).search()
     else:
         from tuning.workers import run_workers
 
@@ -229,6 +234,27 @@ def _differences(there: Any, now: Any, path: str = "") -> Iterator[str]:
             yield from _differences(there.get(name), now.get(name), f"{path}.{name}" if path else name)
     elif there != now:
         yield f"{path} {json.dumps(there)}, {json.dumps(now)}"
+
+
+@contextlib.contextmanager
+def _crashes_noted(oracle: "Surviving") -> Iterator[None]:
+    """Python writes where it was when a segmentation fault ends the process; the next session then knows of it.
+
+    Who has that written elsewhere already, as pytest has, gets no note here.
+    """
+    path = oracle.folder / CRASH
+    if path.is_file() and path.stat().st_size:
+        oracle.crashed("tuner0", path.read_text(encoding="utf-8", errors="replace").partition("\n")[0])
+    if faulthandler.is_enabled():
+        yield
+        return
+    with open(path, "wb") as file:
+        faulthandler.enable(file)
+        try:
+            yield
+        finally:
+            faulthandler.disable()
+    path.unlink()
 
 
 @contextlib.contextmanager

@@ -103,7 +103,7 @@ class _Group:
                     continue
                 if code == FATAL:
                     raise ValueError(f"Worker {name} gave up: {self._last_words(name)}")
-                self._oracle.died(name)
+                self._oracle.crashed(name, f"signal {-code}" if code < 0 else f"exit code {code}")
                 mark = (len(self._oracle.trials), ended, self._oracle.epochs_under_way(name))
                 vain[name] = vain[name] + 1 if marks.get(name) == mark else 1
                 marks[name] = mark

@@ -163,18 +163,22 @@ def test_a_grid_ends_with_its_last_combination(tmp_path):
 
 def test_a_trial_that_kills_its_process_again_and_again_fails(tmp_path):
     plan = written(tmp_path)
-    for _ in range(oracles.MOST_DEATHS):
-        assert make_oracle(plan, tmp_path, trials=3, budget=None).create_trial("tuner0").trial_id == "0000"
+    for _ in range(oracles.MOST_CRASHES):
+        oracle = make_oracle(plan, tmp_path, trials=3, budget=None)
+        assert oracle.create_trial("tuner0").trial_id == "0000"
+        oracle.crashed("tuner0", "signal 11")
     oracle = make_oracle(plan, tmp_path, trials=3, budget=None)
     assert oracle.create_trial("tuner0").trial_id == "0001"
-    assert "the process ended 5 times in this trial" in oracle.ended["0000"].message
+    assert "the process crashed 3 times in this trial" in oracle.ended["0000"].message
 
 
 def test_a_trial_with_progress_between_its_deaths_goes_on(tmp_path):
     plan = written(tmp_path)
     run_folder = trial_folder(tmp_path, "0000") / "run"
-    for _ in range(2 * oracles.MOST_DEATHS):
-        assert make_oracle(plan, tmp_path, trials=3, budget=None).create_trial("tuner0").trial_id == "0000"
+    for _ in range(2 * oracles.MOST_CRASHES):
+        oracle = make_oracle(plan, tmp_path, trials=3, budget=None)
+        assert oracle.create_trial("tuner0").trial_id == "0000"
+        oracle.crashed("tuner0", "signal 11")
         run_folder.mkdir(exist_ok=True)
         with open(run_folder / "metrics.jsonl", "a") as metrics:
             metrics.write("{}\n")
