@@ -291,7 +291,7 @@ def _plain_cnn(hp: Any, knobs: Mapping[str, Any]) -> dict[str, Any]:
                 size = hp.Choice(f"{name}_kernel_size", [1, 3, 5, 7], default=size)
         if place < depth:
             found.append((chosen, filters, size) if chosen in kinds[:2] else (chosen,))
-    hidden = knobs["hidden_units"]
+    hidden = knobs["hidden_layers"]
     num_hidden = hp.Int("num_hidden", 0, 2, default=len(hidden))
     units = []
     for place in range(2):
@@ -303,7 +303,7 @@ def _plain_cnn(hp: Any, knobs: Mapping[str, Any]) -> dict[str, Any]:
         "activation": hp.Choice("activation", ["relu", "elu", "gelu", "silu", "tanh", "sigmoid"],
                                 default=knobs["activation"]),
         "pool": hp.Boolean("pool", default=knobs["pool"]),
-        "hidden_units": tuple(units[:num_hidden]),
+        "hidden_layers": tuple(units[:num_hidden]),
         "dropout": _fraction(hp, "dropout", 0.6, knobs["dropout"]),
     }  # fmt: skip
 

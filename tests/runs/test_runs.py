@@ -351,3 +351,24 @@ def test_kill_leaves_no_half_written_file(tmp_path, epochs_before):
         process.wait()
     assert process.returncode == -signal.SIGKILL
     assert check_whole(folder) is not None
+
+
+def test_a_training_that_pauses_goes_on_as_if_it_had_not(tmp_path):
+    settings = runs.Settings(model="simple_cnn", seed=1, epochs=3, batch_size=64, schedule="cosine")
+    whole = runs.train(settings, tmp_path / "whole", test=False)
+    first = runs.train(settings, tmp_path / "parts", until=1, test=False)
+    assert first.result()["epochs"] == 1
+    again = runs.train(settings, tmp_path / "parts", until=1, test=False)
+    assert again.result() == first.result()
+    parts = runs.train(settings, tmp_path / "parts", test=False)
+    assert parts.history() == whole.history()
+    assert "evaluation" not in parts.result()
+    assert not (tmp_path / "parts" / "report.html").exists()
+    tested = runs.train(settings, tmp_path / "parts")
+    assert tested.result()["evaluation"]["examples"] == 359
+    assert tested.history() == whole.history()
+
+
+def test_a_pause_before_the_first_epoch_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="until must be at least 1, or None. Received: until=0"):
+        runs.train(runs.Settings(model="simple_cnn"), tmp_path / "a", until=0)

@@ -72,7 +72,7 @@ def plain_cnn_head(
     classes: int,
     *,
     pool: bool = False,
-    hidden_units: Sequence[int] = (128,),
+    hidden_layers: Sequence[int] = (128,),
     activation: Activation = "relu",
     dropout: float = 0.0,
 ) -> keras.KerasTensor:
@@ -82,7 +82,7 @@ def plain_cnn_head(
         x: Feature map, of a fixed size unless it is averaged.
         classes: Number of classes.
         pool: Whether the feature map is averaged over all positions instead of flattened.
-        hidden_units: Number of units of each hidden layer; none for no hidden layer.
+        hidden_layers: Number of units of each hidden layer; none for no hidden layer.
         activation: Activation behind each hidden layer.
         dropout: Fraction of the inputs of the classifier and of each hidden layer's outputs that is dropped in
             training, 0 to 1.
@@ -91,11 +91,11 @@ def plain_cnn_head(
         Logits (batch, classes).
     """
     x = global_pooling(x, "avg") if pool else flatten(x)
-    for number, units in enumerate(hidden_units, start=1):
+    for number, units in enumerate(hidden_layers, start=1):
         x = layers.Dense(units, name=f"hidden{number}")(x)
         x = layers.Activation(activation, name=f"hidden{number}_{activation}")(x)
         x = layers.Dropout(dropout, name=f"hidden{number}_dropout")(x) if dropout else x
-    if dropout and not hidden_units:
+    if dropout and not hidden_layers:
         x = layers.Dropout(dropout, name="head_dropout")(x)
     return logits(x, classes)
 
@@ -125,7 +125,7 @@ register(
             url="http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf",
         ),
         input_shape=(28, 28, 1),
-        min_size=4,
+        min_size=1,
         value_range=(0.0, 1.0),
         classes=10,
         num_params=421_642,
