@@ -705,7 +705,7 @@ _OWN = (
             epochs=60, batch_size=64, learning_rate=3e-3, weight_decay=0.05, decay_on="kernels", schedule="cosine",
             warmup_epochs=3, average=0.99, label_smoothing=0.1, augment="shift=1", patience=None,
         ),
-        models=("simple_cnn",),
+        models=("simple_cnn", "plain_cnn"),
     ),
     Recipe(
         name="smoke",

@@ -1,0 +1,25 @@
+"""The benchmarks of searches, in short forms."""
+
+import pytest
+
+pytest.importorskip("keras_tuner")
+
+import search_overhead
+import search_simple_cnn
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_search_is_compared_with_the_defaults_and_with_random_search(tmp_path, capsys):
+    search_simple_cnn.main(["--out", str(tmp_path), "--trials", "2", "--epochs", "2", "--seeds", "101"])
+    table = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert [line.split("|")[1].strip() for line in table] == [
+        "configuration", "---", "default", "hyperband", "random search"
+    ]  # fmt: skip
+    assert (tmp_path / "hyperband_101" / "result.json").is_file()
+
+
+def test_the_overhead_of_a_trial_is_small(capsys):
+    search_overhead.main(["--trials", "4"])
+    row = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| 4 |")]
+    assert float(row[0].split("|")[3]) < 5
