@@ -55,6 +55,7 @@ class Trial:
         settings: The hyper-parameters of the training that differ from the defaults.
         model: Registered name of the network.
         message: Why it failed, or why its training stopped.
+        rule: Name of the stopping rule that ended the training; "epochs" at the end of its rung, or when it was pruned.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Trial:
     settings: Mapping[str, Any] = field(default_factory=dict)
     model: str = ""
     message: str = ""
+    rule: str = ""
 
     @property
     def number(self) -> int:
@@ -273,12 +275,12 @@ def write_leaderboard(search: Search) -> None:
 
 
 def write_recipe(search: Search) -> None:
-    """`best.json`: the best trial's hyper-parameters. It has as many epochs as the trial had, in the same course."""
+    """`best.json`: the best trial's hyper-parameters. One that ended at a rung has its epochs, in the same course."""
     best = search.best
     changed = {name: value for name, value in best.settings.items() if name in NAMES}
     hyper = Hyperparameters(**changed)
     note = ""
-    if best.epochs < hyper.epochs and EPOCHS in best.values:
+    if best.epochs < hyper.epochs and best.rule == "epochs":
         if hyper.warmup_epochs < best.epochs:
             if hyper.schedule in _TO_THE_END:
                 left = hyper.epochs - (hyper.warmup_epochs if hyper.warmup_shift else 0)

@@ -121,6 +121,7 @@ def _came_of(plan: Plan, run: runs.Run, costs: Mapping[str, float]) -> dict[str,
         "best_epoch": best["epoch"],
         "costs": costs or _costs(plan, run.model),
         "message": stopped["explanation"],
+        "rule": stopped["rule"],
     }
 
 

@@ -115,7 +115,7 @@ def _run_trial(
         log.append("ended", trial=name, values=values, **outcome)
     if outcome["status"] != COMPLETED:
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
-    elif outcome["epochs"] < plan.base.epochs and outcome["message"].startswith("all "):
+    elif outcome["epochs"] < plan.base.epochs and outcome["rule"] == "epochs":
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
     else:
         study.tell(trial, outcome["score"])

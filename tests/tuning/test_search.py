@@ -11,9 +11,10 @@ import pytest
 import rich.console
 
 import tuning
+from tuning import records
 from tuning import trials as trials_module
 from tuning.plan import Plan
-from zoo import runs
+from zoo import files, runs, training
 
 
 def quiet():
@@ -151,13 +152,10 @@ def test_a_rung_goes_on_where_the_one_below_has_ended(tmp_path):
 
 
 def test_the_pareto_front_is_of_those_that_no_other_beats(tmp_path):
-    from tuning.records import CONFIG, Log
-    from zoo import files
-
     (tmp_path / "a").mkdir()
     plan = Plan(model="simple_cnn")
-    files.write_json(tmp_path / "a" / CONFIG, plan.to_json())
-    log = Log(tmp_path / "a")
+    files.write_json(tmp_path / "a" / records.CONFIG, plan.to_json())
+    log = records.Log(tmp_path / "a")
     points = [(0.9, 100), (0.8, 100), (0.95, 300), (0.85, 200), (0.97, 900), (0.97, 800)]
     for number, (score, macs) in enumerate(points):
         log.append("ended", trial=f"{number:04d}", values={}, status="COMPLETED", score=score, costs={"macs": macs},
@@ -166,3 +164,29 @@ def test_the_pareto_front_is_of_those_that_no_other_beats(tmp_path):
     assert [(trial.score, trial.costs["macs"]) for trial in front] == [(0.9, 100), (0.95, 300), (0.97, 800)]
     with pytest.raises(ValueError, match="cost must be"):
         tuning.open_search(tmp_path / "a").pareto("flops")
+
+
+def logged(folder, plan, **facts):
+    """A search with one completed trial."""
+    folder.mkdir()
+    files.write_json(folder / records.CONFIG, plan.to_json())
+    records.Log(folder).append("ended", trial="0003-1", **{"status": "COMPLETED", "score": 0.9, "seed": 3,
+                                                           "metrics": {}, "model": "simple_cnn", **facts})  # fmt: skip
+    found = tuning.open_search(folder)
+    records.write_recipe(found)
+    return training.read_recipe(found.recipe).hyperparameters
+
+
+def test_the_recipe_of_a_rung_has_its_epochs_in_the_course_of_the_whole_training(tmp_path):
+    plan = Plan(model="simple_cnn", tuner="hyperband", trials=9, settings={"epochs": 9})
+    settings = {"epochs": 9, "schedule": "cosine", "warmup_epochs": 1.0}
+    cut = logged(tmp_path / "a", plan, values={}, epochs=3, rule="epochs", settings=settings)
+    whole = training.Hyperparameters(**settings)
+    assert cut.epochs == 3
+    steps = range(0, 30, 4)
+    rates = [float(whole.make_schedule(10)(step)) for step in steps]
+    assert [float(cut.make_schedule(10)(step)) for step in steps] == rates
+    patient = logged(tmp_path / "b", plan, values={}, epochs=5, rule="Patience", settings=settings)
+    assert patient == whole
+    warming = logged(tmp_path / "c", plan, values={}, epochs=1, rule="epochs", settings=settings)
+    assert warming == whole
