@@ -13,7 +13,7 @@ import importlib.metadata
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from zoo.messages import DATA_FORMS
@@ -40,15 +40,16 @@ class _Parser(argparse.ArgumentParser):
         self.exit(BAD_INPUT, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, add: Sequence[Callable[[Any], None]] = ()) -> int:
     """Run the command line and return its exit code.
 
     0; 1 for a training that gave up; 2 for bad input; 130 after an interrupt, 143 after SIGTERM.
 
     Args:
         argv: Arguments without the program's name; None for those of the process.
+        add: What adds further subcommands, of an application that is run without being installed.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = _parser(add).parse_args(argv)
     try:
         if arguments.command == "launch":
             return _launch(arguments)
@@ -76,7 +77,7 @@ def _gave_up() -> tuple[type[Exception], ...]:
     return () if training is None else (training.NonFiniteLossError, training.RunInUse)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(further: Sequence[Callable[[Any], None]] = ()) -> argparse.ArgumentParser:
     parser = _Parser(prog="zoo", description="Convolutional networks for Keras 3: list, train, evaluate, predict.")
     parser.add_argument("--traceback", action="store_true", help="show the whole traceback of an error")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
@@ -87,7 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     for add in adders:
         add(commands)
     for entry_point in importlib.metadata.entry_points(group="zoo.commands"):
-        entry_point.load()(commands)
+        if (adder := entry_point.load()) not in further:
+            adder(commands)
+    for adder in further:
+        adder(commands)
     return parser
 
 
@@ -410,9 +414,14 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _add_predict(commands: Any) -> None:
-    parser = commands.add_parser("predict", help="name what picture files show")
+    parser = commands.add_parser("predict", help="name what files show or say")
     parser.add_argument("folder", metavar="RUN", help="run folder")
-    parser.add_argument("files", metavar="FILE", nargs="+", help="picture files")
+    parser.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help="files of what the run was trained on: pictures, sound, text or signals",
+    )
     parser.add_argument("--top", type=int, default=5, help="number of classes for each file (default: 5)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_predict)

@@ -96,10 +96,11 @@ class ArrayDataset(Dataset):
         if isinstance(augmentation, str):
             augmentation = Augmentation.parse(augmentation)
         self._check_order(batch_size, seed, training, augmentation, mix, balance, repeats)
-        if augmentation is not None and augmentation.steps:
+        legal = augmentation.sound_steps if augmentation is not None and self.modality == "audio" else ()
+        if augmentation is not None and len(legal) < len(augmentation.steps):
             raise DataError(
-                f"{printable(self.name)} is {self.modality}, and augmentation is for pictures. "
-                f"Received: augmentation={str(augmentation)!r}"
+                f"{printable(self.name)} is {self.modality}. There are augmentations for pictures, and for sound "
+                f"timeshift, speed, gain and noise. Received: augmentation={str(augmentation)!r}"
             )
         if mix is not None and (mix.cutmix or self.modality == "text"):
             raise DataError(f"{printable(self.name)} is {self.modality}, which cannot be mixed so. Received: mix={mix}")
@@ -113,7 +114,7 @@ class ArrayDataset(Dataset):
             value_range=None,
             training=training,
             seed=seed,
-            augmentation=Augmentation(),
+            augmentation=augmentation or Augmentation(),
             mix=mix,
             num_classes=len(self.classes),
             weights=weights,

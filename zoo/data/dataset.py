@@ -325,6 +325,10 @@ class Dataset:
         height, width = image_size or self.image_shape[:2]
         if height is None or width is None:
             raise DataError(f"The pictures of {printable(self.name)} differ in size; give image_size.")
+        if augmentation is not None and augmentation.sound_steps:
+            raise DataError(
+                f"timeshift, speed, gain and noise are for sound, and {printable(self.name)} holds pictures."
+            )
         if augmentation is not None and augmentation.shift >= min(height, width):
             raise DataError(
                 "A shift must be smaller than the picture, or nothing of it is left. "

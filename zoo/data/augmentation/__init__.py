@@ -3,6 +3,7 @@
 from zoo.data.augmentation.chain import Augmentation
 from zoo.data.augmentation.mix import Mix
 from zoo.data.augmentation.policies import AutoAugment, RandAugment, TrivialAugment
+from zoo.data.augmentation.sound import Gain, Noise, Speed, TimeShift
 from zoo.data.augmentation.steps import (
     ColorJitter,
     Cutout,
@@ -19,11 +20,15 @@ __all__ = [
     "ColorJitter",
     "Cutout",
     "Flip",
+    "Gain",
     "Lighting",
     "Mix",
+    "Noise",
     "RandAugment",
     "RandomErasing",
     "RandomResizedCrop",
     "Shift",
+    "Speed",
+    "TimeShift",
     "TrivialAugment",
 ]

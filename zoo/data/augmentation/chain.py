@@ -13,6 +13,7 @@ from PIL import Image
 
 from zoo.data.augmentation.policies import AutoAugment, RandAugment, TrivialAugment
 from zoo.data.augmentation.seeds import branch
+from zoo.data.augmentation.sound import SOUND, Gain, Noise, Speed, TimeShift
 from zoo.data.augmentation.steps import (
     ColorJitter,
     Cutout,
@@ -37,6 +38,10 @@ STEPS: dict[str, type] = {
     "lighting": Lighting,
     "erase": RandomErasing,
     "cutout": Cutout,
+    "timeshift": TimeShift,
+    "speed": Speed,
+    "gain": Gain,
+    "noise": Noise,
 }
 _NAMES = {step: name for name, step in STEPS.items()}
 
@@ -46,7 +51,7 @@ NUM_DRAWS = 3
 
 @dataclasses.dataclass(frozen=True, init=False)
 class Augmentation:
-    """What happens to a picture in training: steps, in this order.
+    """What happens to a picture or a clip of sound in training: steps, in this order.
 
     Args:
         *steps: Such as `Flip()` and `RandAugment(n=2, m=9)`, all of `zoo.data`. `RandomResizedCrop` comes first.
@@ -83,7 +88,8 @@ class Augmentation:
         Steps are divided by plus signs or commas. Each is a name, with arguments in parentheses as in Python where
         those differ from the defaults: flip(p), shift(pixels), crop(scale, ratio), randaugment(n, m, mstd, p, space),
         autoaugment(policy), trivialaugment, jitter(brightness, contrast, saturation, hue), lighting(std),
-        erase(p, scale, ratio, fill), cutout(pixels). `shift=2` is the same as `shift(2)`.
+        erase(p, scale, ratio, fill), cutout(pixels); for sound timeshift(part), speed(change), gain(decibels),
+        noise(low, high, p). `shift=2` is the same as `shift(2)`.
 
         Raises:
             DataError: A name is not known, or an argument is wrong.
@@ -96,6 +102,11 @@ class Augmentation:
 
     def __repr__(self) -> str:
         return f"Augmentation({str(self)!r})"
+
+    @property
+    def sound_steps(self) -> tuple[Step, ...]:
+        """The steps that are for sound; the others are for pictures."""
+        return tuple(step for step in self.steps if isinstance(step, SOUND))
 
     @property
     def crop(self) -> RandomResizedCrop | None:

@@ -1,0 +1,1 @@
+"""Signals: classes of time series, and electrocardiograms without their noise."""

@@ -1,0 +1,52 @@
+"""The subcommand `zoo signals`."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add(commands: Any) -> None:
+    """Add `signals` to the command line."""
+    parser = commands.add_parser("signals", help="take the noise off electrocardiograms; compare on time series")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, help="what to do")
+    action = actions.add_parser("denoise", help="train denoisers and compare them with filters")
+    action.add_argument("--out", type=Path, metavar="DIR", help="folder for model, figure and numbers (default: none)")
+    action.add_argument("--smoke", action="store_true", help="seconds instead of minutes, to see that it works")
+    action.add_argument("--seed", type=int, default=0, help="seed of patients, noise and weights (default: 0)")
+    action.set_defaults(run=_denoise)
+    action = actions.add_parser("nearest", help="accuracy of nearest neighbours, the baseline of time series")
+    action.add_argument("data", metavar="DATA", help="such as signals:cbf, or a file, as `zoo train --data` takes it")
+    action.add_argument("--warping", type=float, default=0.1, metavar="PART",
+        help="part of the length by which dynamic time warping moves samples (default: 0.1)")  # fmt: skip
+    action.set_defaults(run=_nearest)
+
+
+def _denoise(arguments: argparse.Namespace) -> None:
+    import dataclasses
+
+    from applications.signals import config, denoising
+
+    chosen = dataclasses.replace(config.SMOKE if arguments.smoke else config.DEFAULT, seed=arguments.seed)
+    scores = denoising.compare(chosen, arguments.out)
+    tested = [f"{decibels:g}" for decibels in chosen.tested]
+    print("decibels behind | " + " | ".join(f"{decibels} dB before" for decibels in tested))
+    for name, found in scores.items():
+        print(f"{name:28s} | " + " | ".join(f"{found[decibels]:.1f}" for decibels in tested))
+
+
+def _nearest(arguments: argparse.Namespace) -> None:
+    import numpy as np
+
+    from applications.signals.nearest import nearest_neighbour
+    from zoo import data
+
+    dataset = data.load(arguments.data)
+    if not isinstance(dataset, data.ArrayDataset) or dataset.modality != "signal":
+        raise ValueError(f"Nearest neighbours are for signals. Received: {arguments.data}")
+    parts = {split: part for split, part in dataset.splits.items() if isinstance(part, data.Arrays)}
+    known = parts["train"].joined(parts["validation"])
+    flat = [part.values.reshape(len(part), -1) for part in (known, parts["test"])]
+    for name, warping in (("Euclidean distance", 0.0), (f"warping by {arguments.warping:g}", arguments.warping)):
+        answers = nearest_neighbour(flat[0], known.labels, flat[1], warping=warping)
+        right = float(np.mean(answers == parts["test"].labels))
+        print(f"nearest neighbour, {name}: accuracy {100 * right:.2f} %")
