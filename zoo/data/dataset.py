@@ -405,7 +405,8 @@ def load(
             `shards:DIR` (what `write_shards` wrote). `go:PATH[:ENCODER[:plain]]` (games of Go: an SGF file, a folder
             of such, `gnugo9` for the embedded ones; `zoo.data.go.ENCODERS` has the encoders; "plain" trains without
             the board's symmetries). `signals:cbf`, `signals:synthetic_control` or `signals:PATH` (.npz, .csv, .tsv),
-            `text:PATH` (.csv, .jsonl, or a folder of class folders), `wav:PATH` (a folder of class folders).
+            `text:PATH` (.csv, .jsonl, or a folder of class folders), `wav:PATH` (a folder of class folders;
+            `wav:PATH?bands=40` chooses the front-end).
         split_seed: Seed of the split where the source has none of its own.
         on_bad: What a broken file of a folder, or record of a shard, does: "raise" names the first; "skip" leaves it
             out, up to 10 or 1 % of all, whichever is more; "count" leaves out all of them. `Dataset.bad_files` lists
@@ -464,7 +465,7 @@ def load(
     if kind == "wav" and rest:
         from zoo.data.audio import files as audio_files
 
-        return audio_files.load(name, Path(rest), split_seed, on_bad, group_by)
+        return audio_files.load(name, rest, split_seed, on_bad, group_by)
     raise DataError(f"Data is {DATA_FORMS}. Received: {name!r}.{_hint(name)}")
 
 

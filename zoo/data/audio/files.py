@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -158,19 +158,21 @@ class SoundDataset(ArrayDataset):
     """A data set of clips as they sound; `for_model` makes spectrograms of them."""
 
     modality: str = "audio"
+    front_end: Mapping[str, Any] = field(default_factory=dict)
 
     def for_model(self, modality: str, input_shape: tuple[int, ...], symbols: str = "words") -> ArrayDataset:
         """The clips through a front-end with as many bands and maps as the network has.
 
         Few bands are cepstral coefficients of frames of 40 ms every 20 ms, as networks for microcontrollers take them;
-        otherwise log-mel bands of 25 ms every 10 ms.
+        otherwise log-mel bands of 25 ms every 10 ms. What the name of the data says of its front-end is kept to.
         """
         super().for_model(modality, input_shape)
         _, bands, maps = input_shape
         options: dict[str, Any] = {"bands": bands, "differences": maps - 1}
-        if bands < 20:
+        if bands < 20 and "bands" not in self.front_end:
             options |= {"bands": 40, "coefficients": bands, "frame_seconds": 0.04, "hop_seconds": 0.02}
-        return self.in_form(ClipReader(self.image_shape[0] or 0, FrontEnd(**options)).form)
+        front_end = FrontEnd(**{**options, **self.front_end})
+        return self.in_form(ClipReader(self.image_shape[0] or 0, front_end).form)
 
     def in_form(self, form: Mapping[str, Any]) -> ArrayDataset:
         """The clips through the front-end of a form."""
@@ -187,8 +189,14 @@ class SoundDataset(ArrayDataset):
         )
 
 
-def load(name: str, root: Path, split_seed: int, on_bad: OnBad, group_by: str | None = None) -> SoundDataset:
-    """The clips of `root/CLASS/…`, or of `root/{train,validation,test}/CLASS/…`."""
+def load(name: str, rest: str, split_seed: int, on_bad: OnBad, group_by: str | None = None) -> SoundDataset:
+    """The clips of `root/CLASS/…`, or of `root/{train,validation,test}/CLASS/…`.
+
+    Behind a question mark values of the front-end may stand, such as `wav:words?bands=40&scale=pcen`.
+    """
+    place, _, options = rest.partition("?")
+    front_end = _front_end_options(options)
+    root = Path(place)
     shown = printable(str(root))
     if not root.is_dir():
         raise DataError(f"{shown} is no folder.")
@@ -246,7 +254,26 @@ def load(name: str, root: Path, split_seed: int, on_bad: OnBad, group_by: str | 
         licence="as its owner says",
         fingerprint=digest.hexdigest(),
         bad_files=bad,
+        front_end=front_end,
     )
+
+
+def _front_end_options(text: str) -> dict[str, Any]:
+    """`bands=40&scale=pcen`, each value of the type that the front-end has it in."""
+    known = {item.name: item.default for item in fields(FrontEnd)}
+    options: dict[str, Any] = {}
+    for part in filter(None, text.split("&")):
+        name, equals, value = part.partition("=")
+        if name not in known or not equals:
+            raise DataError(f"A front-end has {', '.join(known)}. Received: {part!r}")
+        if name == "sample_rate":
+            raise DataError(f"Clips are read at {RATE} samples a second. Received: {part!r}")
+        try:
+            options[name] = type(known[name])(value)
+        except ValueError:
+            raise DataError(f"{name} is {type(known[name]).__name__}. Received: {part!r}") from None
+    FrontEnd(**options)
+    return options
 
 
 def _label(path: Path, folder: Path) -> str:

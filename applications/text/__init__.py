@@ -1,0 +1,1 @@
+"""Text: baselines beside networks, what filters look for, text from manual pages."""
