@@ -1,8 +1,9 @@
 """From sound to what networks hear: mel bands, cepstral coefficients, their differences.
 
 The definitions are librosa's, with `center=False`: Hann windows, powers, Slaney's mel scale with filters of equal area,
-natural logarithms, the orthonormal cosine transform, differences by a fitted line over nine frames. Nothing depends on
-other clips of a batch, or on the loudest part of a clip.
+natural logarithms, the orthonormal cosine transform, differences by a fitted line over nine frames. The mean that
+per-channel energy normalisation divides by starts from the first frame. Nothing depends on other clips of a batch, or
+on the loudest part of a clip.
 """
 
 import dataclasses

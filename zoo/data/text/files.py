@@ -17,8 +17,8 @@ from zoo.data.splits import SPLITS
 from zoo.data.text.encoding import ALPHABET, Encoder, fit_words, read_text
 from zoo.data.text.makers import make_order_task
 
-# Words that a vocabulary has at most.
-MAX_WORDS = 20_000
+# Words that a vocabulary has at most, and positions of a text of words: networks that read words take any number.
+MAX_WORDS, MAX_LENGTH = 20_000, 400
 
 # Longest cell of a CSV file, in characters: a document.
 csv.field_size_limit(1 << 26)
@@ -36,7 +36,7 @@ class TextDataset(ArrayDataset):
         if symbols == "characters":
             return self.in_form(Encoder("characters", tuple(ALPHABET), input_shape[0]).form)
         texts = list(self.splits["train"].values)  # type: ignore[attr-defined]
-        return self.in_form(fit_words(texts, max_words=MAX_WORDS, max_length=input_shape[0]).form)
+        return self.in_form(fit_words(texts, max_words=MAX_WORDS, max_length=MAX_LENGTH).form)
 
     def in_form(self, form: Mapping[str, Any]) -> ArrayDataset:
         """The texts as the numbers of a form."""

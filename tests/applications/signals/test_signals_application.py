@@ -1,0 +1,106 @@
+"""Filters, nearest neighbours and the denoising of electrocardiograms."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import zoo
+from applications.signals import filters
+from applications.signals.commands import add
+from applications.signals.config import DEFAULT, SMOKE
+from applications.signals.denoising import compare, denoise, record, windows
+from applications.signals.nearest import nearest_neighbour
+from zoo.cli import main
+
+
+def test_filters_keep_what_they_must():
+    line = np.linspace(0, 1, 200)
+    for smooth in (filters.average(9), filters.savitzky_golay(9, 2)):
+        np.testing.assert_allclose(smooth(line)[20:-20], line[20:-20], atol=1e-9)
+    parabola = line**2
+    np.testing.assert_allclose(filters.savitzky_golay(9, 2)(parabola), parabola, atol=1e-9)
+
+
+def test_the_learned_filter_finds_the_filter_that_was_used():
+    rng = np.random.default_rng(0)
+    noisy = [rng.normal(size=4000) for _ in range(2)]
+    kernel = np.array([0.2, 0.5, 0.3])
+    clean = [np.correlate(np.pad(signal, 1), kernel, "valid") for signal in noisy]
+    found = filters.learned(clean, noisy, taps=5)
+    np.testing.assert_allclose(found(noisy[0]), clean[0], atol=1e-3)
+
+
+def test_the_best_width_is_chosen_on_training_recordings():
+    recordings = record(range(3), SMOKE, lambda _: 6.0, kind=1)
+    candidates = [filters.average(width) for width in (1, 7, 201)]
+    assert filters.best(candidates, recordings.clean, recordings.noisy) is candidates[1]
+
+
+def test_warping_forgives_a_shift_that_distance_does_not():
+    time = np.arange(60)
+    bump = lambda place: np.exp(-((time - place) ** 2) / 8)  # noqa: E731
+    train = np.stack([bump(20), np.full(60, 0.14)])
+    test = np.stack([bump(26)])
+    labels = np.array([0, 1])
+    assert nearest_neighbour(train, labels, test).tolist() == [1]
+    assert nearest_neighbour(train, labels, test, warping=0.2).tolist() == [0]
+
+
+def test_warping_is_the_cheapest_path():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 12))
+    costs = np.full((13, 13), np.inf)
+    costs[0, 0] = 0
+    for i in range(1, 13):
+        for j in range(1, 13):
+            costs[i, j] = (first[i - 1] - second[j - 1]) ** 2 + min(
+                costs[i - 1, j], costs[i, j - 1], costs[i - 1, j - 1]
+            )
+    from applications.signals.nearest import _warped
+
+    assert _warped(first, second[None], reach=12)[0] == pytest.approx(costs[-1, -1])
+
+
+def test_patients_and_noise_of_the_splits_differ_and_windows_match():
+    train = record(range(2), SMOKE, lambda _: 6.0, draws=2, kind=1)
+    test = record(range(2, 3), SMOKE, lambda _: 6.0, kind=4)
+    np.testing.assert_array_equal(train.clean[0], train.clean[1])
+    assert not np.array_equal(train.noisy[0], train.noisy[1])
+    assert not np.allclose(train.clean[0], test.clean[0])
+    noisy, clean = windows(train, 512)
+    assert noisy.shape == clean.shape == (4 * 2, 512, 1)
+    scale = train.noisy[0].std()
+    np.testing.assert_allclose(noisy[0, :, 0] * scale, train.noisy[0, :512], rtol=1e-5)
+
+
+def test_denoising_does_not_depend_on_the_scale():
+    model = zoo.create_model("dilated_denoiser", input_shape=(None, 1))
+    signal = np.random.default_rng(0).normal(size=700).astype("float32")
+    np.testing.assert_allclose(denoise(model, 5 * signal), 5 * denoise(model, signal), rtol=1e-3, atol=1e-4)
+
+
+def test_the_comparison_runs_and_writes_what_it_found(tmp_path, capsys):
+    assert main(["signals", "denoise", "--smoke", "--out", str(tmp_path)], add=[add]) == 0
+    out = capsys.readouterr().out
+    assert "dilated_denoiser" in out
+    assert {path.name for path in tmp_path.iterdir()} == {"denoiser.keras", "result.json", "before_and_after.png"}
+
+
+@pytest.mark.slow
+def test_a_short_training_beats_the_filters():
+    config = dataclasses.replace(DEFAULT, recordings=(30, 4, 6), draws=4, epochs=10, tested=(6.0,))
+    scores = {name: found["6"] for name, found in compare(config).items()}
+    assert scores["none"] == pytest.approx(6, abs=0.1)
+    rivals = [scores[name] for name in ("average", "Savitzky-Golay", "learned filter of 129 taps")]
+    assert scores["dilated_denoiser"] > max(rivals) + 3
+
+
+def test_nearest_neighbours_have_about_the_published_accuracy(capsys):
+    assert main(["signals", "nearest", "signals:synthetic_control"], add=[add]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    distance, warping = (float(line.rsplit(" ", 2)[-2]) for line in lines)
+    # Published for the archive's own draw: 88.0 and, with a learned window of 6 %, 98.3.
+    assert 83 < distance < 95
+    assert 96 < warping <= 100
+    assert main(["signals", "nearest", "digits"], add=[add]) == 2
