@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zoo.data.arrays import ArrayDataset
 from zoo.data.dataset import Dataset, Source
 from zoo.data.duplicates import near_duplicates, perceptual_hash, thumbnail
 from zoo.data.errors import DataError, printable
@@ -57,6 +58,11 @@ def check(dataset: Dataset, *, group_by: str | None = None) -> DataReport:
         >>> zoo.data.check(zoo.data.load("digits")).num_examples["0"]
         (115, 27, 36)
     """
+    if isinstance(dataset, ArrayDataset):
+        raise DataError(
+            f"{printable(dataset.name)} is {dataset.modality}; this check looks at pictures. Its files were checked when "
+            "they were loaded."
+        )
     sources = {name: split for name, split in dataset.splits.items() if isinstance(split, Source)}
     if len(sources) < len(dataset.splits):
         raise DataError(f"{printable(dataset.name)} is read in sequence; only sets in memory and folders are checked.")

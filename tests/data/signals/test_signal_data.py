@@ -156,6 +156,8 @@ def test_arrays_refuse_what_is_for_pictures():
     dataset = zoo.data.load("signals:cbf")
     with pytest.raises(DataError, match=r"There are augmentations for pictures.* Received: augmentation='flip'"):
         dataset.pipeline("train", batch_size=2, training=True, augmentation="flip")
+    with pytest.raises(DataError, match="signals:cbf is signal; this check looks at pictures"):
+        zoo.data.check(dataset)
     with pytest.raises(DataError, match="signals:cbf is signal, and the network takes image"):
         dataset.for_model("image", (224, 224, 3))
     with pytest.raises(DataError, match="digits holds pictures, and the network takes audio"):

@@ -260,7 +260,7 @@ def load(name: str, rest: str, split_seed: int, on_bad: OnBad, group_by: str | N
 
 def _front_end_options(text: str) -> dict[str, Any]:
     """`bands=40&scale=pcen`, each value of the type that the front-end has it in."""
-    known = {item.name: item.default for item in fields(FrontEnd)}
+    known: dict[str, Any] = {item.name: item.default for item in fields(FrontEnd)}
     options: dict[str, Any] = {}
     for part in filter(None, text.split("&")):
         name, equals, value = part.partition("=")
