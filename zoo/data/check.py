@@ -60,8 +60,8 @@ def check(dataset: Dataset, *, group_by: str | None = None) -> DataReport:
     """
     if isinstance(dataset, ArrayDataset):
         raise DataError(
-            f"{printable(dataset.name)} is {dataset.modality}; this check looks at pictures. Its files were checked when "
-            "they were loaded."
+            f"{printable(dataset.name)} is {dataset.modality}; this check looks at pictures. Its files were checked "
+            "when they were loaded."
         )
     sources = {name: split for name, split in dataset.splits.items() if isinstance(split, Source)}
     if len(sources) < len(dataset.splits):
