@@ -195,13 +195,18 @@ def test_the_outputs_are_those_of_the_source(peer, publish, server, row, caplog)
         model = build(row, size)
         pictures = peer.pictures(size)
         assert peer.relative(theirs(pictures), model(as_ours(row, pictures), training=False)) < 1e-4
-    assert caplog.records == []
+    assert told(caplog) == []
     if is_smallest:
         check_other_heads(row, model, caplog)
         if row.input_transform is None:
             grey = pictures[..., :1].copy()
             assert peer.relative(theirs.grey(grey, file), build(row, size, channels=1)(grey, training=False)) < 1e-4
     assert len(server.requests) == 1
+
+
+def told(caplog):
+    """What was logged by us; Keras's own grouped convolutions make TensorFlow warn."""
+    return [record.getMessage() for record in caplog.records if record.name == "zoo"]
 
 
 def check_other_heads(row, model, caplog):
@@ -216,9 +221,7 @@ def check_other_heads(row, model, caplog):
     for variable in [*body.weights, *other.weights]:
         if not variable.path.startswith(new):
             np.testing.assert_array_equal(variable, whole[variable.path])
-    assert [record.getMessage() for record in caplog.records] == [
-        f"{row.model}:{row.tag} with 10 classes: new, to be trained: {new}"
-    ]
+    assert told(caplog) == [f"{row.model}:{row.tag} with 10 classes: new, to be trained: {new}"]
 
 
 @pytest.mark.slow
@@ -265,8 +268,8 @@ def test_the_path_of_a_user(publish, server, row, caplog):
     caplog.clear()
     third = build(row, (96, 96))
     assert len(server.requests) == 2
-    (record,) = caplog.records
-    assert f"The cached weights {row.model}:{row.tag} are fetched again. {file} is damaged" in record.getMessage()
+    (message,) = told(caplog)
+    assert f"The cached weights {row.model}:{row.tag} are fetched again. {file} is damaged" in message
     for weights in zip(first.weights, second.weights, third.weights, strict=True):
         np.testing.assert_array_equal(weights[0], weights[1])
         np.testing.assert_array_equal(weights[0], weights[2])
