@@ -27,7 +27,7 @@ def odd_pictures():
     photograph = PHOTOGRAPHS[0].crop((100, 100, 160, 150))
     exif = Image.Exif()
     exif[0x0112] = 8
-    wide = Image.fromarray((np.asarray(photograph.convert("L"), np.uint16) * 257))
+    wide = Image.fromarray(np.asarray(photograph.convert("L"), np.uint16) * 257)
     return {
         "cmyk.jpg": encoded(photograph.convert("CMYK"), "JPEG"),
         "progressive.jpg": encoded(photograph, "JPEG", progressive=True),
@@ -75,7 +75,7 @@ def test_f20_f23_pictures_of_every_kind_become_finite_values_of_the_range(root, 
 
 def test_f20_a_flipped_bit_of_a_jpeg_is_refused_or_is_the_same_picture_for_all(root):
     content = encoded(PHOTOGRAPHS[1].crop((0, 0, 120, 90)), "JPEG", quality=90)
-    refused, same = 0, 0
+    box, refused, same = (7, 9, 100, 80), 0, 0
     for place in range(200, len(content), len(content) // 40):
         damaged = bytearray(content)
         damaged[place] ^= 8
@@ -84,7 +84,6 @@ def test_f20_a_flipped_bit_of_a_jpeg_is_refused_or_is_the_same_picture_for_all(r
         except DataError:
             refused += 1
             continue
-        box = (7, 9, 100, 80)
         part = pictures.decode_fitted(bytes(damaged), (20, 30), 3, choose=lambda *_: box)
         assert pictures.pixels(part).shape == (20, 30, 3)
         same += np.array_equal(pictures.pixels(part), pictures.fit(whole, (20, 30), 3, box))
