@@ -42,17 +42,25 @@ class Tuner(BaseTuner):
         super().__init__(oracle, directory=str(folder.parent), project_name=folder.name)
         self._plan, self._folder, self._devices, self._on_end = plan, folder, devices, on_end
 
-    def search(self) -> None:
-        """Run trials until the oracle has no more."""
-        while (trial := self.oracle.create_trial(self.tuner_id)).status != STOPPED:
+    def search(self, most: int | None = None) -> bool:
+        """Run trials until the oracle has no more, or until `most` are done; returns whether it has no more."""
+        done = 0
+        while most is None or done < most:
+            trial = self.oracle.create_trial(self.tuner_id)
+            if trial.status == STOPPED:
+                break
             if trial.status == IDLE:
                 time.sleep(_WAIT_SECONDS)
                 continue
             outcome = self.run_trial(trial)
             trial.status = outcome["status"]
             self.oracle.end_trial(trial)
+            done += 1
             if self._on_end:
                 self._on_end()
+        else:
+            return False
+        return True
 
     def run_trial(self, trial: TunerTrial) -> dict[str, Any]:
         """Train a trial; one whose outcome is written already, by a process that died then, is not trained again."""

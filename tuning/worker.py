@@ -18,18 +18,18 @@ def main(folder: str, devices: str) -> int:
     from tuning.plan import Plan
     from tuning.records import open_search
     from tuning.tuner import Tuner
-    from tuning.workers import FATAL
+    from tuning.workers import FATAL, REPLACE, TRIALS
 
     search = open_search(folder)
     plan = Plan.from_json(search.config)
     # keras-tuner puts its gRPC client, which it finds by the environment, in the place of this oracle.
     stand_in = keras_tuner.Oracle(objective=plan.objective)
     try:
-        Tuner(plan, Path(folder), stand_in, devices=json.loads(devices)).search()
+        complete = Tuner(plan, Path(folder), stand_in, devices=json.loads(devices)).search(most=TRIALS)
     except OSError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return FATAL
-    return 0
+    return 0 if complete else REPLACE
 
 
 if __name__ == "__main__":

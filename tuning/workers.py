@@ -32,6 +32,10 @@ _LOOK_SECONDS = 0.2
 # A worker that ends so often without a trial that begins or ends in between will not do better.
 _MOST_DEATHS_AT_START = 5
 
+# A process that trains one network after the other keeps some megabytes of each, so a worker is replaced after so many.
+TRIALS = 20
+REPLACE = 75
+
 # What a worker ends with that no other could mend: bad input, or a full disk.
 FATAL = 2
 
@@ -103,6 +107,9 @@ class _Group:
                     continue
                 if code == FATAL:
                     raise ValueError(f"Worker {name} gave up: {self._last_words(name)}")
+                if code == REPLACE:
+                    self._processes[name] = self._start(name)
+                    continue
                 self._oracle.crashed(name, f"signal {-code}" if code < 0 else f"exit code {code}")
                 mark = (len(self._oracle.trials), ended, self._oracle.epochs_under_way(name))
                 vain[name] = vain[name] + 1 if marks.get(name) == mark else 1

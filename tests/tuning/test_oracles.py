@@ -254,3 +254,20 @@ def test_a_rung_that_failed_whole_ends_its_bracket(tmp_path):
     for _ in range(3):
         end(oracle, oracle.create_trial("tuner0"))
     assert oracle.create_trial("tuner0").status == "STOPPED"
+
+
+def test_a_tuner_may_end_after_some_trials(tmp_path, monkeypatch):
+    from tuning.tuner import Tuner
+
+    def instead(self, trial):
+        outcome = {"status": "FAILED", "message": "no luck"}
+        files.write_json(trial_folder(tmp_path, trial.trial_id) / "outcome.json", outcome)
+        return outcome
+
+    monkeypatch.setattr(Tuner, "run_trial", instead)
+    plan = written(tmp_path)
+    tuner = Tuner(plan, tmp_path, make_oracle(plan, tmp_path, trials=3, budget=None))
+    assert not tuner.search(most=2)
+    assert len(tuner.oracle.ended) == 2
+    assert tuner.search(most=2)
+    assert len(tuner.oracle.ended) == 3
