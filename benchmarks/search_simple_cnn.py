@@ -9,6 +9,7 @@ Markdown.
 """
 
 import argparse
+import dataclasses
 import statistics
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import tuning
 import zoo
+from tuning.plan import Plan
 from zoo import runs
 
 COLUMNS = ("configuration", "trials", "search, minutes", "best trial: validation %", "test %, one number a seed",
@@ -62,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--budget", type=float, default=20.0, help="most minutes of each search (default: 20)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the searches (default: 1)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103], help="seeds of the trainings after it")
+    parser.add_argument("--also", metavar="TRIAL", help="a trial of hyperband to train after it too (default: none)")
     arguments = parser.parse_args(argv)
     options = {"seed": arguments.seed, "objective": arguments.objective, "epochs": arguments.epochs}
     model, out = arguments.model, arguments.out
@@ -79,6 +82,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         model, out=out / "random", tuner="random", trials=10_000, budget=max(seconds, 1.0), **options
     )
     rows = []
+    if arguments.also:
+        trial = next(item for item in hyperband.trials if item.id == arguments.also)
+        plan = Plan.from_json(hyperband.config)
+        settings = plan.training(trial.values, trial.number)
+        drawn = [
+            runs.train(dataclasses.replace(settings, seed=seed), out / f"drawn_{seed}") for seed in arguments.seeds
+        ]
+        rows.append(row(f"trial {trial.id}", [run.result() for run in drawn if run is not None], None))
+        print(" | ".join(rows[-1]), flush=True)
     for name, search in (("default", None), ("hyperband", hyperband), ("random search", random)):
         results = retrained(
             name.split()[0], search and search.recipe, arguments.seeds, model=model, epochs=arguments.epochs, out=out
