@@ -4,9 +4,9 @@
     python benchmarks/go_board.py --peer sgfmill        # pip install sgfmill
     python benchmarks/go_board.py --games tests/data/go/gnugo19.sgf.gz
 
-The embedded 9x9 games are played through, and others on 19x19, by default random ones, which have twice the chains.
-Rounds alternate between the boards, and the fastest of each counts, in processor time of one core. `pip install
-sgfmill` gives the peer, a board in plain Python.
+The embedded 9x9 games are played through, and others on 19x19, by default random ones. Rounds alternate between the
+boards, and the fastest of each counts, in processor time of one core. `pip install sgfmill` gives the peer, a board in
+plain Python.
 Prints a table in Markdown.
 """
 

@@ -19,7 +19,7 @@ from applications.go.network import Network, encoder_of, sensible_moves
 from applications.go.players import PolicyPlayer, RandomPlayer, SearchPlayer, playout
 from applications.go.selfplay import make_games, policy_games
 from zoo.data import DataError
-from zoo.data.go import BLACK, WHITE, Board, encoder, read_games, score, symmetries, to_sgf
+from zoo.data.go import BLACK, EMBEDDED, WHITE, Board, encoder, read_games, score, symmetries, to_sgf
 
 needs_gnugo = pytest.mark.skipif(find_program("gnugo") is None, reason="GNU Go is not installed (Debian: gnugo)")
 
@@ -337,6 +337,13 @@ def test_gnu_go_makes_the_same_games_again(tmp_path):
     assert all(game.winner in (BLACK, WHITE) for game in first)
     with pytest.raises(DataError, match=r"GNU Go plays on boards of 5 to 19\. Received: board=21"):
         make_games(tmp_path / "c", **{**options, "size": 21})
+
+
+@needs_gnugo
+def test_the_embedded_games_are_made_again_move_by_move(tmp_path):
+    make_games(tmp_path, level=1, games=1, size=9, seed=1, opening=4, komi=7.0)
+    again, _ = read_games(tmp_path)
+    assert again[0] == read_games(EMBEDDED["gnugo9"])[0][0]
 
 
 @needs_gnugo
