@@ -119,10 +119,7 @@ def test_report(folder, capsys):
         (["info", "lenet5", "--image-size", "8"], "zoo info: error: lenet5 needs an input of at least (32, 32, 1)."),
         (["info", "lenet5", "--image-size", "8x"], "argument --image-size: expected a size such as 32 or 32x48"),
         (["train", "resnet20"], "zoo train: error: the following arguments are required: --out"),
-        (
-            ["train", "resnet20", "--out", "{tmp}/x", "--data", "cifar"],
-            "Data is digits, tfds:NAME, folder:PATH, ",
-        ),
+        (["train", "resnet20", "--out", "{tmp}/x", "--data", "cifar"], "Data is digits, tfds:NAME, folder:PATH, "),
         (["train", "resnet20", "--out", "{tmp}/x", "--set", "alpha=2"], "resnet20 has no argument 'alpha'."),
         (["train", "resnet20", "--out", "{tmp}/x", "--set", "alpha"], "expected KNOB=VALUE, received 'alpha'"),
         (["train", "resnet20", "--out", "{tmp}/x", "--epochs", "0"], "epochs must be at least 1."),
