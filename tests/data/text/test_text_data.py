@@ -124,6 +124,14 @@ def test_the_vocabulary_is_of_the_training_texts_alone(tmp_path):
     np.testing.assert_array_equal(dataset.splits["test"].values[0], [1, 3])
 
 
+def test_partners_of_the_order_task_are_in_one_split():
+    bags = [
+        {" ".join(sorted(text.split())) for text in split.values}
+        for split in zoo.data.load("text:order").splits.values()
+    ]
+    assert not bags[0] & bags[1] | bags[0] & bags[2] | bags[1] & bags[2]
+
+
 def test_the_order_task_has_the_same_words_in_both_classes():
     texts, labels = make_order_task(200, seed=0)
     assert labels == [0, 1] * 100

@@ -65,9 +65,11 @@ def load(name: str, path: Path, split_seed: int) -> TextDataset:
     """
     if str(path) == "order":
         texts, numbers = make_order_task(2000, seed=0)
+        # Partners stay together: one of them in training would say that the other one is of the other class.
+        splits = ["train", "train", "train", "validation", "test"]
         rows = [
-            ("all", f"order/{i}", text, str(number))
-            for i, (text, number) in enumerate(zip(texts, numbers, strict=True))
+            (splits[index // 2 % 5], f"order/{index}", text, str(number))
+            for index, (text, number) in enumerate(zip(texts, numbers, strict=True))
         ]
         return _dataset(name, rows, split_seed, "made: the same words in two orders", "none: made")
     shown = printable(str(path))
