@@ -151,7 +151,7 @@ def train_dual(
         names = ", ".join(zoo.list_models(family="alphagozero"))
         raise DataError(f"Networks of two heads are {names}. Received: model={model!r}")
     item = encoder_named(encoder)
-    found, rejected = read_games(EMBEDDED.get(str(games), games))
+    found, rejected = read_games(EMBEDDED.get(str(games), Path(games)))
     if rejected:
         progress(f"{len(rejected)} games were left out, such as {next(iter(rejected.items()))}")
     positions = encode_games(found, item)
@@ -159,7 +159,7 @@ def train_dual(
     splits = {split: positions.of_games(chosen) for split, chosen in parts.items()}
     training.seed_everything(seed)
     size = positions.size
-    arguments = {
+    arguments: dict[str, Any] = {
         "classes": size * size + 1, "input_shape": (size, size, item.num_planes), "filters": filters, "blocks": blocks
     }  # fmt: skip
     network = zoo.create_model(model, **arguments)

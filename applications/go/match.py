@@ -194,7 +194,7 @@ def play_match(
             board = Board(size, rules=CHINESE, komi=komi)
             random_opening(board, own, opening)
             colour = BLACK if number % 2 == 0 else WHITE
-            sides = {colour: first, -colour: second}
+            sides: dict[int, Side] = {colour: first, -colour: second}
             outcome, failure = play_game(sides, board, seed=own.randrange(1, 1 << 30))
             result.games.append(
                 Game(

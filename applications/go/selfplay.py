@@ -35,8 +35,8 @@ def engine_game(engine: Engine, board: Board, *, seed: int, name: str) -> Game:
     engine.send("clear_board")
     engine.send(f"komi {board.komi:g}")
     engine.send(f"set_random_seed {seed}")
-    for colour, point in board.moves:
-        engine.play(geometry, colour, point)
+    for colour, move in board.moves:
+        engine.play(geometry, colour, move)
     resigned = 0
     while not board.is_over and len(board.moves) < LONGEST * geometry.num_points:
         point = engine.genmove(geometry, board.to_move)

@@ -1,5 +1,5 @@
 # Written by `python -m zoo.models.stub`; do not edit.
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, Literal
 
@@ -1239,7 +1239,7 @@ def plain_cnn(
     rows: Sequence[Sequence[str | int]] = (('conv', 32, 3), ('max_pool',), ('conv', 64, 3), ('max_pool',)),
     activation: Literal['relu', 'elu', 'gelu', 'silu', 'tanh', 'sigmoid'] = 'relu',
     pool: bool = False,
-    hidden_units: Sequence[int] = (128,),
+    hidden_layers: Sequence[int] = (128,),
     dropout: float = 0.0,
 ) -> keras.Model: ...
 def res8(

@@ -17,7 +17,7 @@ STUB = Path(__file__).with_name("__init__.pyi")
 
 _HEADER = """\
 # Written by `python -m zoo.models.stub`; do not edit.
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, Literal
 
