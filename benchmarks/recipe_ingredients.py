@@ -86,12 +86,12 @@ def fold_data(fold: int) -> zoo.data.Dataset:
     chosen = list(cut)[fold]
 
     def subset(indices: np.ndarray) -> Source:
-        def picture(index: int) -> Any:
+        def content(index: int) -> bytes:
             part, place = places[indices[index]]
-            return part.picture(place)
+            return part.content(place)
 
         names = [places[index][0].names[places[index][1]] for index in indices]
-        return Source(labels=labels[indices], names=names, picture=picture)
+        return Source(labels=labels[indices], names=names, content=content)
 
     splits = dict(zip(("train", "validation"), map(subset, chosen), strict=True))
     return replace(digits, splits={**splits, "test": digits.splits["test"]})
