@@ -108,9 +108,12 @@ def search(
         try:
             with _without_retracing_notes():
                 halted = _run(plan, folder, progress, trials=trials, budget=budget, workers=workers, devices=devices)
-        finally:
-            with contextlib.suppress(ValueError):  # no trial is completed
+        except BaseException:
+            with contextlib.suppress(ValueError, OSError):  # what ended the search says more
                 write_results(found)
+            raise
+        with contextlib.suppress(ValueError):  # no trial is completed
+            write_results(found)
         progress.close(halted)
     found.best  # noqa: B018  raises where there is none
     return found
