@@ -37,7 +37,10 @@ def test_filters():
     assert zoo.list_models("lenet*") == ["lenet5"]
     assert zoo.list_models("nothing*") == []
     assert set(zoo.list_models(family="lenet")) == {"lenet5", "simple_cnn"}
-    assert zoo.list_models(modality="image") == zoo.list_models()
+    boards = zoo.list_models(modality="board")
+    assert "go_policy_192" in boards
+    assert all(name.startswith("go_") for name in boards)
+    assert zoo.list_models(modality="image") == [name for name in zoo.list_models() if name not in boards]
     assert zoo.list_models(modality="text") == []
     assert zoo.list_models(weights=True) == [n for n in zoo.list_models() if zoo.model_card(n).weights]
     assert zoo.list_models(weights=False) == [n for n in zoo.list_models() if not zoo.model_card(n).weights]
