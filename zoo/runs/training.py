@@ -1,6 +1,7 @@
 """From settings to a finished run folder."""
 
 import contextlib
+import inspect
 import json
 import os
 import platform
@@ -193,7 +194,7 @@ def model_arguments(settings: Settings, dataset: data.Dataset) -> dict[str, Any]
     if isinstance(dataset, data.ArrayDataset):
         if settings.image_size or settings.train_size or settings.normalization != "own":
             raise ValueError(f"image_size, train_size and normalization are for pictures, and not for {dataset.name}.")
-        found = dataset.model_arguments
+        found = _told(dataset, settings.model)
     else:
         shape = (*(settings.image_size or _own_size(settings, dataset)), shape[-1])
     arguments: dict[str, Any] = {
@@ -222,6 +223,12 @@ def _of_weights(settings: Settings) -> dict[str, Any]:
     except ValueError:  # saved by somebody, not by a run: as the card says
         return {}
     return {name: value for name, value in arguments.items() if name not in _OF_THE_DATA}
+
+
+def _told(dataset: data.ArrayDataset, model: str) -> dict[str, Any]:
+    """What the data says of itself, such as its number of words, where the model has an argument for it."""
+    known = inspect.signature(getattr(zoo.models, model)).parameters
+    return {name: value for name, value in dataset.model_arguments.items() if name in known}
 
 
 def _model(settings: Settings, arguments: Mapping[str, Any]) -> keras.Model:

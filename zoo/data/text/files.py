@@ -46,7 +46,8 @@ class TextDataset(ArrayDataset):
             assert isinstance(part, Arrays)
             splits[split] = Arrays(part.labels, part.names, encoder.encode_all(list(part.values)))
         facts = {name: getattr(self, name) for name in ("name", "classes", "source", "licence", "fingerprint")}
-        arguments = {"vocabulary": len(encoder.symbols)} if encoder.kind == "words" else {}
+        # The numbers that there are; of characters 0 stands for none of the symbols.
+        arguments = {"vocabulary": len(encoder.symbols) + (encoder.kind == "characters")}
         return ArrayDataset(
             **facts,
             image_shape=(encoder.length,),
