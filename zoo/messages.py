@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 # What `zoo.data.load` and `--data` take.
-DATA_FORMS = "digits, tfds:NAME, folder:PATH, shards:DIR, go:PATH, signals:NAME|PATH, text:PATH or wav:PATH"
+DATA_FORMS = "digits, tfds:NAME, folder:PATH, shards:DIR, go:PATH[:ENCODER], signals:NAME|PATH, text:PATH or wav:PATH"
 
 
 def some(names: Iterable[str], shown: int = 8) -> str:
