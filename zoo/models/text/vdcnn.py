@@ -5,6 +5,7 @@ https://arxiv.org/abs/1606.01781: figure 1, table 2. Input: 1,014 numbers of cha
 with max-pooling, table 5.
 
 Differences from the paper:
+- `zoo train` gives it 71 numbers of characters where the paper has 69 (`vocabulary`).
 - Shortcuts are a keyword, `shortcut=True`; the paper's best results, but for the deepest network, are without them.
 - Weights start from He's normal distribution, the paper's from the same for its convolutions and does not say for the
   dense layers.
