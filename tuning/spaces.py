@@ -17,6 +17,7 @@ from typing import Any, get_args
 
 import zoo
 from zoo.builder import builder
+from zoo.models.text.kim_cnn import Activation
 from zoo.runs import Settings
 from zoo.training.hyperparameters import Normalization
 
@@ -77,7 +78,7 @@ def space(model: str, part: str = "all", *, preprocessing: bool = True) -> Space
         model: Registered name.
         part: "model": the network; "training": how it is trained; "all": both; "free": the layers of `plain_cnn`,
             with its training. Or "module:function", a space of yours that can be imported.
-        preprocessing: Whether augmentation, mixup and normalisation are part of the training.
+        preprocessing: Whether augmentation, mixup and normalisation of pictures are part of the training.
 
     Returns:
         The space.
@@ -100,7 +101,7 @@ def space(model: str, part: str = "all", *, preprocessing: bool = True) -> Space
         raise ValueError(
             f'space must be {", ".join(map(repr, PARTS))} or "module:function".{hint} Received: space={part!r}'
         )
-    trained = training if preprocessing else optimisation
+    trained = training if preprocessing and card.modality == "image" else optimisation
     if part == "training":
         return lambda hp: {"model": model, **trained(hp)}
     if part == "free" and card.name != "plain_cnn":
@@ -125,7 +126,7 @@ def network(hp: Any, model: str) -> dict[str, Any]:
     name = hp.Choice("network", list(depths), default=model) if len(depths) > 1 else model
     parameters = inspect.signature(builder(model)).parameters
     knobs = {key: item.default for key, item in parameters.items() if item.kind is item.KEYWORD_ONLY}
-    found = (_simple_cnn if model == "simple_cnn" else _FAMILIES[card.family])(hp, knobs)
+    found = (_simple_cnn if model == "simple_cnn" else _FAMILIES.get(card.family, _any_family))(hp, knobs)
     if "stem" in knobs:
         found["stem"] = hp.Choice("stem", ["imagenet", "cifar"], default=knobs["stem"])
     return {"model": name, "knobs": found}
@@ -339,6 +340,30 @@ def _vgg(hp: Any, knobs: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+# Regions of Zhang and Wallace's table 4 to 6, single ones and several of nearby sizes. keras-tuner has no tuples.
+_REGIONS = ("3", "5", "7", "10", "15", "2 3 4", "3 4 5", "4 5 6", "5 6 7", "7 8 9", "3 4 5 6")
+
+
+def _kim_cnn(hp: Any, knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """Zhang and Wallace, 2015: region sizes, feature maps, activation, dropout, and the norm of the last weights."""
+    regions = hp.Choice("widths", list(_REGIONS), default=" ".join(map(str, knobs["widths"])))
+    return {
+        "widths": tuple(map(int, regions.split())),
+        "filters": hp.Choice("filters", _with([10, 50, 100, 200, 400, 600], knobs["filters"]),
+                             default=knobs["filters"]),
+        "activation": hp.Choice("activation", list(get_args(Activation)), default=knobs["activation"]),
+        "dropout": _fraction(hp, "dropout", 0.9, knobs["dropout"]),
+        "max_norm": hp.Choice("max_norm", [0.0, 1.0, 3.0, 5.0, 10.0], default=knobs["max_norm"]),
+    }  # fmt: skip
+
+
+def _any_family(hp: Any, knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a family whose papers vary nothing that a knob names: dropout, where there is some."""
+    if not isinstance(knobs.get("dropout"), float):
+        return {}
+    return {"dropout": _fraction(hp, "dropout", 0.6, knobs["dropout"])}
+
+
 _FAMILIES: dict[str, Callable[[Any, Mapping[str, Any]], dict[str, Any]]] = {
     "alexnet": _alexnet,
     "densenet": _densenet,
@@ -347,6 +372,7 @@ _FAMILIES: dict[str, Callable[[Any, Mapping[str, Any]], dict[str, Any]]] = {
     "inception_v2": _inception,
     "inception_v3": _inception,
     "inception_v4": _inception,
+    "kim_cnn": _kim_cnn,
     "lenet": _lenet5,
     "mobilenet": _mobilenet,
     "mobilenet_v2": _mobilenet,

@@ -139,6 +139,8 @@ def _refuse_costly(plan: Plan, settings: runs.Settings) -> dict[str, float]:
     if not plan.limits:
         return {}
     dataset = zoo.data.load(settings.data, split_seed=settings.split_seed, on_bad=settings.on_bad)
+    card = zoo.model_card(settings.model)
+    dataset = dataset.for_model(card.modality, card.input_shape, card.symbols)
     arguments = runs.model_arguments(settings, dataset)
     with undrawn():
         model = zoo.create_model(settings.model, **arguments)

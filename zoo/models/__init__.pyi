@@ -828,6 +828,7 @@ def kim_cnn_multichannel(
     dimensions: int = 300,
     widths: tuple[int, ...] = (3, 4, 5),
     filters: int = 100,
+    activation: Literal['relu', 'tanh', 'softplus', 'sigmoid', 'linear'] = 'relu',
     dropout: float = 0.5,
     max_norm: float = 3.0,
 ) -> keras.Model: ...
@@ -846,6 +847,7 @@ def kim_cnn_non_static(
     dimensions: int = 300,
     widths: tuple[int, ...] = (3, 4, 5),
     filters: int = 100,
+    activation: Literal['relu', 'tanh', 'softplus', 'sigmoid', 'linear'] = 'relu',
     dropout: float = 0.5,
     max_norm: float = 3.0,
 ) -> keras.Model: ...
@@ -864,6 +866,7 @@ def kim_cnn_rand(
     dimensions: int = 300,
     widths: tuple[int, ...] = (3, 4, 5),
     filters: int = 100,
+    activation: Literal['relu', 'tanh', 'softplus', 'sigmoid', 'linear'] = 'relu',
     dropout: float = 0.5,
     max_norm: float = 3.0,
 ) -> keras.Model: ...
@@ -882,6 +885,7 @@ def kim_cnn_static(
     dimensions: int = 300,
     widths: tuple[int, ...] = (3, 4, 5),
     filters: int = 100,
+    activation: Literal['relu', 'tanh', 'softplus', 'sigmoid', 'linear'] = 'relu',
     dropout: float = 0.5,
     max_norm: float = 3.0,
 ) -> keras.Model: ...

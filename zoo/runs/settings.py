@@ -18,7 +18,7 @@ class Settings(Hyperparameters):
     """All choices of a training: those of `zoo.training.Hyperparameters`, and what follows.
 
     Attributes:
-        model: Registered name.
+        model: Registered name. For what is no picture, the default of `augment` is none.
         data: Name of the data set, as `zoo.data.load` takes it.
         weights: The weights to begin with: what `weights=` of `zoo.create_model` takes; None for random ones. The
             model then includes their preprocessing, and has the knobs that they need. Those of another run, which lie
@@ -47,7 +47,8 @@ class Settings(Hyperparameters):
     def __post_init__(self) -> None:
         """Refuse what no training can use, before any data is read."""
         super().__post_init__()
-        zoo.model_card(self.model)
+        if zoo.model_card(self.model).modality != "image" and self.augment == Hyperparameters.augment:
+            object.__setattr__(self, "augment", "")
         check_knobs(self.model, self.knobs)
         self._check_auxiliary()
         data.Augmentation.parse(self.augment)

@@ -262,11 +262,8 @@ def _auxiliary(settings: Settings, model: keras.Model) -> dict[str, float] | Non
 
 def _batches(run: Run, settings: Settings) -> data.Pipeline:
     """The training pictures, augmented and mixed."""
-    augment = settings.augment
-    if run._is_of_arrays and augment == "shift=1":  # the default, which is for pictures
-        augment = ""
     options: dict[str, Any] = {
-        "augmentation": data.Augmentation.parse(augment),
+        "augmentation": data.Augmentation.parse(settings.augment),
         "repeats": settings.repeats,
         "balance": settings.balance,
     }

@@ -19,7 +19,7 @@ from typing import Literal
 import keras
 from keras import layers
 
-from zoo.layers import FixedEmbedding, conv_1d, endpoint, full_precision, global_pooling, relu
+from zoo.layers import FixedEmbedding, conv_1d, endpoint, full_precision, global_pooling
 from zoo.registry import Card, Paper, Result, register
 
 # Section 3.1: hyper-parameters; section 3.2: the range that vectors of unknown words are drawn from.
@@ -29,6 +29,7 @@ RANGE = 0.25
 VOCABULARY = 18_766
 
 Vectors = Literal["trained", "fixed", "both"]
+Activation = Literal["relu", "tanh", "softplus", "sigmoid", "linear"]
 
 
 def kim_cnn(
@@ -39,6 +40,7 @@ def kim_cnn(
     dimensions: int = DIMENSIONS,
     widths: tuple[int, ...] = WIDTHS,
     filters: int = FILTERS,
+    activation: Activation = "relu",
 ) -> keras.KerasTensor:
     """Word vectors and filters of several widths side by side.
 
@@ -49,6 +51,7 @@ def kim_cnn(
         dimensions: Length of a word's vector.
         widths: Number of words that filters span.
         filters: Number of filters of each width.
+        activation: What each filter's answer passes through; Zhang and Wallace (2015) compare these.
 
     Returns:
         Feature map (batch, positions, len(widths) * filters).
@@ -66,7 +69,10 @@ def kim_cnn(
     else:
         x = _embedding(x, vocabulary, dimensions, trainable=vectors == "trained", name="embedding")
     x = endpoint(x, "stem")
-    maps = [relu(conv_1d(x, filters, width, name=f"conv{width}"), name=f"conv{width}_relu") for width in widths]
+    maps = [
+        layers.Activation(activation, name=f"conv{width}_{activation}")(conv_1d(x, filters, width, name=f"conv{width}"))
+        for width in widths
+    ]
     return endpoint(layers.Concatenate(axis=-1, name="concat")(maps) if len(maps) > 1 else maps[0], "stride1")
 
 
