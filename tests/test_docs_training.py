@@ -1,59 +1,26 @@
 """docs/training.md: its tests exist, its scripts make a TF_CONFIG that TensorFlow reads."""
 
-import ast
 import os
 import re
 import subprocess
 import textwrap
-from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from documented import check_tests_exist, faults, numbers, page
 
-ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-ROWS = [line for line in TEXT.splitlines() if re.match(r"\| F\d\d", line)]
-
-
-def functions_of(path):
-    """Each test function of a file, and whether all of it is marked as slow."""
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    return {
-        node.name: "pytest.mark.slow" in map(ast.unparse, node.decorator_list)
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef)
-    }
-
-
-def named_tests(row):
-    """(file, test, whether the row calls it slow); a name without a file is of the file before."""
-    path, slow = "", False
-    for word in re.findall(r"slow:|`[^`]*::\w+`", row):
-        if word == "slow:":
-            slow = True
-            continue
-        file, _, name = word.strip("`").partition("::")
-        path = file or path
-        yield path, name, slow
+TEXT = page("training.md")
+ROWS = faults(TEXT)
 
 
 def test_every_fault_has_its_row():
-    faults = []
-    for row in ROWS:
-        first, *rest = map(int, re.findall(r"F(\d\d)", row.split("|")[1]))
-        faults += range(first, rest[0] + 1) if "–" in row.split("|")[1] else [first, *rest]
     wanted = [*range(1, 9), *range(10, 16), *range(20, 29), *range(30, 33), *range(40, 45)]
-    assert sorted(faults) == wanted
+    assert sorted(number for row in ROWS for number in numbers(row)) == wanted
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.split("|")[1].strip())
 def test_the_tests_of_a_fault_exist(row):
-    tests = list(named_tests(row))
-    assert tests or "F24" in row
-    for path, name, slow in tests:
-        assert functions_of(path).get(name) == slow, (
-            f"{path} has no {name}, or it is slow and the table does not say so"
-        )
+    assert check_tests_exist(row)
 
 
 def script(language, kind):

@@ -78,7 +78,7 @@ def test_network_and_data_must_be_of_one_kind(tmp_path):
         train("fcn_1d", "digits", tmp_path)
     with pytest.raises(DataError, match="signals:cbf is signal, and the network takes image"):
         train("resnet20", "signals:cbf", tmp_path)
-    with pytest.raises(ValueError, match="image_size, train_size and normalization are for pictures, and not for signals:cbf"):
+    with pytest.raises(ValueError, match="normalization are for pictures, and not for signals:cbf"):
         train("fcn_1d", "signals:cbf", tmp_path, image_size=(8, 8))
     with pytest.raises(DataError, match="There are augmentations for pictures"):
         train("fcn_1d", "signals:cbf", tmp_path, augment="flip")
