@@ -348,7 +348,7 @@ def brackets(epochs: int, trials: int, *, factor: int = 3, only_first: bool = Fa
     Example:
         >>> from tuning.oracles import brackets
         >>> [(len(bracket.numbers), bracket.epochs) for bracket in brackets(27, 30)]
-        [(16, [1, 3, 9, 27]), (8, [3, 9, 27]), (4, [9, 27]), (2, [27])]
+        [(17, [1, 3, 9, 27]), (7, [3, 9, 27]), (4, [9, 27]), (2, [27])]
     """
     most = 0
     while factor ** (most + 1) <= min(epochs, trials):

@@ -22,11 +22,13 @@ class Arrays:
         labels: Class of each example, (n,) int32.
         names: Name of each example.
         values: The examples, (n, …) float32 or int32.
+        groups: Group of each example, of which no two belong into different splits; None where all are independent.
     """
 
     labels: np.ndarray
     names: Sequence[str]
     values: np.ndarray
+    groups: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -37,11 +39,17 @@ class Arrays:
             np.concatenate([self.labels, other.labels]),
             [*self.names, *other.names],
             np.concatenate([self.values, other.values]),
+            None if self.groups is None or other.groups is None else [*self.groups, *other.groups],
         )
 
     def chosen(self, indices: np.ndarray) -> "Arrays":
         """Some of the examples, in this order."""
-        return Arrays(self.labels[indices], [self.names[index] for index in indices], self.values[indices])
+        return Arrays(
+            self.labels[indices],
+            [self.names[index] for index in indices],
+            self.values[indices],
+            None if self.groups is None else [self.groups[index] for index in indices],
+        )
 
     def examples(self, *_: Any) -> "_InMemory":
         """The examples as a pipeline takes them."""

@@ -67,7 +67,7 @@ class Run:
     def model(self) -> keras.Model:
         """The model with its best weights; what only trained it, auxiliary classifiers, is left out."""
         model = self._trained
-        if not isinstance(model.output, Mapping):
+        if not self.config["model"]["arguments"].get("aux"):
             return model
         return keras.Model(model.input, model.output[PREDICTIONS], name=model.name)
 

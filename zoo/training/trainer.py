@@ -686,16 +686,18 @@ class _Outputs:
         self._auxiliary = dict(auxiliary)
         self._main: str | None = None
         self.shape = model.output_shape
-        if isinstance(model.output, Mapping):
-            left = [name for name in model.output if name not in auxiliary]
-            known = all(name in model.output and weight >= 0 for name, weight in auxiliary.items())
+        # A Sequential that was built by its input shape has no output, but a shape.
+        outputs = getattr(model, "output", None)
+        if isinstance(outputs, Mapping):
+            left = [name for name in outputs if name not in auxiliary]
+            known = all(name in outputs and weight >= 0 for name, weight in auxiliary.items())
             if len(left) != 1 or not known:
                 raise ValueError(
-                    f"The outputs of {model.name!r} are {', '.join(model.output)}. auxiliary must have a weight of at "
+                    f"The outputs of {model.name!r} are {', '.join(outputs)}. auxiliary must have a weight of at "
                     f"least 0 for each of them but the one that counts. Received: auxiliary={dict(auxiliary)}"
                 )
             (self._main,) = left
-            self.shape = model.output[self._main].shape
+            self.shape = outputs[self._main].shape
         elif auxiliary:
             raise ValueError(f"{model.name!r} has no outputs with names. Received: auxiliary={dict(auxiliary)}")
 

@@ -54,7 +54,8 @@ def test_zoo_train_learns_moves_and_reports(trained):
 
 
 def test_pictures_of_augmentation_are_refused(folder, tmp_path, capsys):
-    assert main(["train", "go_policy_128", "--data", f"go:{folder}:simple", "--out", str(tmp_path / "x")]) == 2
+    command = ["train", "go_policy_128", "--data", f"go:{folder}:simple", "--augment", "flip"]
+    assert main([*command, "--out", str(tmp_path / "x")]) == 2
     assert '--augment ""' in capsys.readouterr().err
 
 

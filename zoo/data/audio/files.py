@@ -231,7 +231,8 @@ def load(name: str, rest: str, split_seed: int, on_bad: OnBad, group_by: str | N
         values = np.stack([sound for _, sound in good])
         labels = np.array([classes.index(_label(path, folders[part])) for path, _ in good], np.int32)
         names = [printable(path.relative_to(root).as_posix()) for path, _ in good]
-        parts[part] = Arrays(labels, names, values)
+        groups = None if group_by is None else group_names(names, group_by)
+        parts[part] = Arrays(labels, names, values, groups)
         digest.update("\n".join(names).encode() + values.tobytes())
     total = sum(map(len, paths.values()))
     if on_bad == "skip" and len(bad) > max(MAX_SKIPPED, MAX_SKIPPED_FRACTION * total):
