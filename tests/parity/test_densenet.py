@@ -18,6 +18,7 @@ def test_outputs_are_those_of_torchvision(peer, name):
         assert peer.torch_difference(net, model, size) < 1e-4
 
 
+@pytest.mark.slow
 def test_outputs_are_those_of_keras_applications(peer):
     arguments = {"weights": None, "classifier_activation": None}
     for size in SIZES:

@@ -50,7 +50,10 @@ def test_outputs_are_those_of_timm(peer, name):
 
 @pytest.mark.parametrize(
     ("name", "function", "knobs"),
-    [("inception_v3", "InceptionV3", {"count_include_pad": False}), ("inception_resnet_v2", "InceptionResNetV2", {})],
+    [
+        ("inception_v3", "InceptionV3", {"count_include_pad": False}),
+        pytest.param("inception_resnet_v2", "InceptionResNetV2", {}, marks=pytest.mark.slow),
+    ],
 )
 def test_outputs_are_those_of_keras_applications(peer, name, function, knobs):
     other = getattr(keras.applications, function)(

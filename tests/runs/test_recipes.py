@@ -125,6 +125,7 @@ def test_the_head_is_trained_first_and_an_interrupted_run_ends_alike(tmp_path):
         assert (other.folder / name).read_bytes() == (whole.folder / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_the_head_stage_leaves_the_body_as_it_is(tmp_path, monkeypatch):
     """What the second stage starts from: the body of the weights given, statistics too, and another head."""
     base = runs.train(runs.Settings(model="resnet20", epochs=1, batch_size=128), tmp_path / "base")

@@ -92,6 +92,7 @@ def test_what_cannot_be_recomputed_is_refused():
         zoo.training.Trainer(keras.Model(source, [hidden, source], name="two"), **loss)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process its highest resident size")
 def test_training_takes_less_memory(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(zoo.__file__).parents[1]))  # a script finds only its own folder
