@@ -34,7 +34,8 @@ def test_projections_stand_where_the_shape_changes_and_nowhere_else(name, blocks
 
 @pytest.mark.parametrize(
     ("name", "depth"),
-    [(name, int(re.search(r"\d+", name)[0])) for name in [*zoo.list_models("resn*", modality="image"), "wide_resnet50_2"]
+    [(name, int(re.search(r"\d+", name)[0]))
+     for name in [*zoo.list_models("resn*", modality="image"), "wide_resnet50_2"]
      if zoo.model_card(name).num_params < 30e6 and name not in ("resnet1001_v2", "resnet1202")],
 )  # fmt: skip
 def test_depth_in_the_name_counts_convolutions_and_the_dense_layer(name, depth):
