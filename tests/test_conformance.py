@@ -2,9 +2,10 @@
 
 Three tiers keep this affordable when the registry has more than a hundred names. Checks of a variant's numbers
 (parameters, multiply-accumulates, endpoints, the card) run for EVERY name: they only build the model, once. Checks of
-behaviour (training, saving, precision, sizes) run for ONE model of each architecture, the smallest with the same
-backbone, block and head: variants of an architecture differ in their rows alone, and a row is nothing but numbers. By
-default they run for the smallest of most families of pictures and boards, and for some others; the rest is slow.
+behaviour (training, saving, precision) run for ONE model of each architecture, the smallest with the same backbone,
+block and head: variants of an architecture differ in their rows alone, and a row is nothing but numbers. Checks of
+sizes run for ONE model of each family. By default both run for the smallest of most families of pictures and boards,
+and for some others; the rest is slow.
 """
 
 import dataclasses
@@ -44,6 +45,10 @@ QUICK = (
     ]),
 )  # fmt: skip
 WORDS = 60
+
+
+# Whose sizes are checked: the smallest of each family. What else an architecture has, its sizes are its family's.
+SIZED = cheapest(lambda name: zoo.model_card(name).family, NAMES)
 
 
 def marked(names):
@@ -333,7 +338,7 @@ def test_save_load_clone_and_compile_change_no_output(small, tmp_path):
     np.testing.assert_array_equal(answers(other, inputs), expected)
 
 
-@pytest.mark.parametrize("name", marked(REPRESENTATIVES))
+@pytest.mark.parametrize("name", marked(SIZED))
 def test_any_legal_size_builds_and_runs(name):
     card = zoo.model_card(name)
     smallest, channels = card.min_size, card.input_shape[-1]
@@ -349,7 +354,7 @@ def test_any_legal_size_builds_and_runs(name):
         assert np.isfinite(output).all()
 
 
-@pytest.mark.parametrize("name", marked(REPRESENTATIVES))
+@pytest.mark.parametrize("name", marked(SIZED))
 def test_illegal_size_is_refused_with_the_smallest_legal_one(name):
     entry = registry.entry(name)
     card = entry.card
@@ -366,7 +371,7 @@ def test_illegal_size_is_refused_with_the_smallest_legal_one(name):
             entry.head(entry.backbone(keras.Input(too_small), **body), 3, **head)
 
 
-@pytest.mark.parametrize("name", marked(REPRESENTATIVES))
+@pytest.mark.parametrize("name", marked(SIZED))
 def test_without_the_head_any_size_runs(name):
     if name in FIXED_SIZE:
         with pytest.raises(ValueError, match="A bias for each position needs a fixed size"):
