@@ -64,3 +64,11 @@ def test_cifar_stem_keeps_the_resolution():
     assert zoo.endpoints(model) == ["stride1", "stride2", "stride4", "logits"]
     assert model.get_layer("fc7").units == 64
     assert model(np.zeros((1, 32, 32, 3))).shape == (1, 10)
+
+
+def test_the_papers_form_needs_four_pixels_more():
+    assert zoo.create_model("alexnet", variant="paper", input_shape=(67, 67, 3), classes=3).output_shape == (None, 3)
+    with pytest.raises(
+        ValueError, match=r'variant="paper" needs pictures of at least 67x67, or stem="cifar". Received'
+    ):
+        zoo.create_model("alexnet", variant="paper", input_shape=(66, 80, 3))

@@ -45,6 +45,8 @@ CONVOLUTIONS = {
 }
 # Overlapping 3x3 max-pooling with stride 2 (section 3.4) follows these.
 POOLED = (1, 2, 5)
+# Height and width that the last max-pooling of the unpadded form still finds 3x3 in.
+SMALLEST_OF_PAPER = 67
 
 Variant = Literal["published", "paper"]
 Stem = Literal["imagenet", "cifar"]
@@ -70,8 +72,11 @@ def alexnet(
         Feature map (batch, height / stride, width / stride, 256).
 
     Raises:
-        ValueError: `output_stride` is none of the network's own strides.
+        ValueError: `output_stride` is none of the network's own strides, or the pictures are too small for the paper's
+            form.
     """
+    if variant == "paper" and stem == "imagenet" and output_stride is None:
+        _check_size(x)
     pooled = [number for number in POOLED if stem == "imagenet" or number > 1]
     stride = 4 if stem == "imagenet" else 1
     plan = iter(dilated_strides([2] * len(pooled), stem_stride=stride, output_stride=output_stride))
@@ -92,6 +97,15 @@ def alexnet(
             x = max_pool(x, 3, strides=step, dilation_rate=dilation, name=f"pool{number}")
             stride, dilation = next_stride, next_dilation
     return endpoint(x, f"stride{stride}")
+
+
+def _check_size(x):
+    """Without padding in front of the first convolution, 63 pixels end as none."""
+    if any(size is not None and size < SMALLEST_OF_PAPER for size in x.shape[1:3]):
+        raise ValueError(
+            f'variant="paper" needs pictures of at least {SMALLEST_OF_PAPER}x{SMALLEST_OF_PAPER}, or stem="cifar". '
+            f"Received: {tuple(x.shape[1:3])}"
+        )
 
 
 def _first_conv(x, filters, variant, stem):
