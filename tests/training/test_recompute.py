@@ -72,8 +72,25 @@ def test_pieces_are_the_network(name):
     for piece in pieces:
         x = piece(x, training=False)
     np.testing.assert_array_equal(x, expected)
-    held = [id(weight) for piece in pieces for weight in (*piece.trainable_variables, *piece.non_trainable_variables)]
+    held = [id(weight) for piece in pieces for weight in piece.variables]
     assert sorted(held) == sorted(map(id, model.variables))
+
+
+def test_variables_are_read_before_the_forward_pass_alone():
+    """A reading behind it could come after the update, which gave wrong gradients on several devices now and then."""
+    trainer = zoo.training.Trainer(network(), optimizer="sgd", loss="sparse_categorical_crossentropy", recompute=True)
+    trainer.fit(batches(16), epochs=1)
+    (step,) = trainer._train_call._list_all_concrete_functions()
+    learnt = {id(weight.value.handle) for weight in trainer.model.trainable_variables}
+    captured = {inside.name for outside, inside in step.graph.captures if id(outside) in learnt}
+    readings = [
+        operation
+        for operation in step.graph.get_operations()
+        if operation.type == "ReadVariableOp" and operation.inputs[0].name in captured
+    ]
+    assert len(readings) > len(captured) == len(learnt)  # those of the last piece are read once
+    for reading in readings:
+        assert not any("gradient" in before.name for before in reading.control_inputs), reading.name
 
 
 def test_what_cannot_be_recomputed_is_refused():

@@ -66,8 +66,12 @@ def by_pieces(model: keras.Model, collect: Collect) -> Differentiate:
     def differentiate(inputs: Any, loss_of: LossOf) -> tuple[list[Any], Any]:
         kept, states, x = [], [], inputs
         for piece in pieces[:-1]:
+            state = [(variable, tf.identity(variable.value)) for variable in piece.variables]
+            # With this all that is computed from x comes after the readings, the updates too.
+            with tf.control_dependencies([value for _, value in state]):
+                x = tf.identity(x)
             kept.append(x)
-            states.append([(variable, tf.identity(variable.value)) for variable in piece.non_trainable_variables])
+            states.append(state)
             x = forward(piece, x)
         variables = model.trainable_variables
         with tf.GradientTape() as tape:
@@ -76,22 +80,25 @@ def by_pieces(model: keras.Model, collect: Collect) -> Differentiate:
         *gradients, upstream = tape.gradient(loss, [*variables, x])
         places = {id(variable): place for place, variable in enumerate(variables)}
         for piece, x, state in zip(reversed(pieces[:-1]), reversed(kept), reversed(states), strict=True):
+            own = [(places[id(variable)], value) for variable, value in state if id(variable) in places]
+            sources = [value for _, value in own]
+            if piece is not pieces[0]:
+                sources.append(x)
             # Without the dependency TensorFlow would compute the piece again at once, and keep what it is to forget.
-            # What the scope is told to change, statistics and seeds, is changed there alone: they have moved already.
+            # In the scope all variables have the numbers that were read in the forward pass. A second reading could
+            # come after the update: TensorFlow takes a dependency away where a longer path is there too, and later
+            # cuts such a path, if it leads through the sums over replicas. What the scope is told to change,
+            # statistics and seeds, is changed there alone: they have moved already.
             with (
                 tf.control_dependencies([upstream]),
                 keras.StatelessScope(state_mapping=state),
-                tf.GradientTape() as tape,
+                tf.GradientTape(watch_accessed_variables=False) as tape,
             ):
-                if x is not inputs:
-                    tape.watch(x)
+                tape.watch(sources)
                 y = forward(piece, x)
-            own = piece.trainable_variables
-            sources = [*own, x] if x is not inputs else own
             found = tape.gradient(y, sources, output_gradients=upstream)
             upstream = found[-1]
-            for variable, gradient in zip(own, found, strict=False):
-                place = places[id(variable)]
+            for (place, _), gradient in zip(own, found, strict=False):
                 gradients[place] = _sum(gradients[place], gradient)
         return gradients, rest
 
@@ -103,8 +110,7 @@ class Piece:
 
     Attributes:
         output_shape: Shape of what it gives, with the batch.
-        trainable_variables: What its layers learn.
-        non_trainable_variables: The state of its layers: statistics, seeds.
+        variables: What its layers learn, and their state: statistics, seeds.
     """
 
     def __init__(self, source: keras.KerasTensor, nodes: Sequence[Any]) -> None:
@@ -112,8 +118,7 @@ class Piece:
         self.output_shape: tuple[int | None, ...] = nodes[-1].outputs[0].shape
         called = list(dict.fromkeys(node.operation for node in nodes))
         self._layers = [operation for operation in called if isinstance(operation, keras.layers.Layer)]
-        self.trainable_variables = [weight for layer in self._layers for weight in layer.trainable_variables]
-        self.non_trainable_variables = [state for layer in self._layers for state in layer.non_trainable_variables]
+        self.variables = [variable for layer in self._layers for variable in layer.variables]
 
     def __call__(self, x: Any, *, training: bool) -> Any:
         """What the model's calls make of a tensor."""
