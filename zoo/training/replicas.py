@@ -34,11 +34,11 @@ def updates_alone(strategy: tf.distribute.Strategy, optimizer: keras.Optimizer) 
     """Within a replica: the optimizer takes its gradients as they are and updates this replica's variables only."""
     with contextlib.ExitStack() as stack:
         for part in parts(optimizer):
-            methods: dict[str, Any] = {}
+            # Keras would sum the gradients once more; of one replica too, through a function that TensorFlow registers
+            # for good, and with it the whole graph of the step.
+            methods: dict[str, Any] = {"_all_reduce_sum_gradients": list}
             if (update := fused_update(part)) is not None:
                 methods["update_step"] = update
-            if strategy.num_replicas_in_sync > 1:
-                methods["_all_reduce_sum_gradients"] = list
             stack.enter_context(replaced(part, **methods))
         if strategy.num_replicas_in_sync > 1:
             stack.enter_context(replaced(strategy.extended, _use_merge_call=lambda: False))

@@ -129,7 +129,8 @@ class TrainingState:
             }
 
         strategy = self._trainer.strategy
-        values = strategy.run(gather)
+        with self._trainer._registered.noted():
+            values = strategy.run(gather)
         return {name: strategy.experimental_local_results(value)[0] for name, value in values.items()}
 
     def take(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -30,6 +30,7 @@ from zoo.training.callbacks import StopTraining
 from zoo.training.checkpoints import NonFinite
 from zoo.training.devices import Devices, is_chief, is_multi_worker, make_strategy
 from zoo.training.freezing import Trained
+from zoo.training.registered import Registered
 from zoo.training.signals import Interruption, Signals
 from zoo.training.state import Progress, Store, TrainingState, from_chief, write_batch
 
@@ -171,6 +172,7 @@ class Trainer:
         self._multi_worker = is_multi_worker(self.strategy)
         self._num_replicas = self.strategy.num_replicas_in_sync
         self._added = replicas.AddedLosses()
+        self._registered = Registered(self)
         self._share = replicas.Share(self.strategy, divided=self._multi_worker)
         with self.strategy.scope():
             self.model = model if isinstance(model, keras.Model) else model()
@@ -474,7 +476,7 @@ class Trainer:
     def _kernels(self) -> Iterator[None]:
         """What holds while a graph with the model is traced."""
         moments = self._share.moments if self._num_replicas > 1 else None
-        with kernels.batch_norm(self.model, moments), self._added.kept(self.model):
+        with self._registered.noted(), kernels.batch_norm(self.model, moments), self._added.kept(self.model):
             yield
 
     def _call(self, inputs: Any, *, training: bool) -> tuple[Any, list[tf.Tensor]]:
@@ -653,7 +655,8 @@ class Trainer:
             # A copy on the replica's device: an argument of the function has none, and TensorFlow asks for it.
             return tf.distribute.get_replica_context().all_gather(tf.identity(values), axis=0)
 
-        return self.strategy.experimental_local_results(self.strategy.run(gather, args=(values,)))[0]
+        with self._registered.noted():
+            return self.strategy.experimental_local_results(self.strategy.run(gather, args=(values,)))[0]
 
     def _averages(self) -> list[tuple[Any, Any]]:
         """Weights with their moving averages."""
