@@ -46,7 +46,7 @@ _RATES: dict[tuple[str, ...], tuple[float, float, float]] = {
 _MOST_BRANCHES = 16
 
 # From no augmentation to a strong one.
-AUGMENTATIONS = ("", "shift=1", "shift=2", "shift=1+cutout(2)", "trivialaugment")
+AUGMENTATIONS = ("", "shift=1", "shift=2", "shift=1+cutout(2)", "trivialaugment", "shift=1+trivialaugment")
 # Of the network itself, and those that the course names.
 INITIALIZERS = ("own", "glorot_uniform", "he_normal", "truncated_normal")
 
@@ -133,7 +133,7 @@ def network(hp: Any, model: str) -> dict[str, Any]:
 
 
 def training(hp: Any) -> dict[str, Any]:
-    """The training side: `optimisation`, and augmentation, mixup and normalisation of the pictures.
+    """The training side: `optimisation`, and augmentation, mixup, cutmix and normalisation of the pictures.
 
     Args:
         hp: keras-tuner's hyper-parameters.
@@ -147,12 +147,18 @@ def training(hp: Any) -> dict[str, Any]:
         >>> settings["optimizer"], settings["learning_rate"], settings["batch_size"]
         ('adamw', 0.003, 32)
     """
-    return {
+    settings = {
         **optimisation(hp),
         "augment": hp.Choice("augment", list(AUGMENTATIONS), default=Settings.augment),
         "mixup": _fraction(hp, "mixup", 0.4, Settings.mixup),
+        "cutmix": hp.Choice("cutmix", [0.0, 1.0], default=Settings.cutmix),
         "normalization": hp.Choice("normalization", list(get_args(Normalization)), default=Settings.normalization),
     }
+    with hp.conditional_scope("cutmix", [1.0]):
+        mixed = hp.Choice("mix_probability", [0.25, 0.5, 0.75, 1.0], default=Settings.mix_probability)
+        if settings["cutmix"]:
+            settings["mix_probability"] = mixed
+    return settings
 
 
 def optimisation(hp: Any) -> dict[str, Any]:

@@ -44,6 +44,10 @@ class Tuner(BaseTuner):
 
     def search(self, most: int | None = None) -> bool:
         """Run trials until the oracle has no more, or until `most` are done; returns whether it has no more."""
+        with trials.imports_set_aside():
+            return self._search(most)
+
+    def _search(self, most: int | None) -> bool:
         done = 0
         while most is None or done < most:
             trial = self.oracle.create_trial(self.tuner_id)

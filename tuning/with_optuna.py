@@ -18,6 +18,7 @@ from tuning import trials
 from tuning.oracles import trial_folder
 from tuning.plan import Plan
 from tuning.records import COMPLETED, Log, sign
+from tuning.trials import imports_set_aside
 from zoo import training
 
 DATABASE = "optuna.db"
@@ -68,6 +69,20 @@ def run(
     log = Log(folder)
     log.mend()
     log.append("session", workers=1)
+    with imports_set_aside():
+        return _run_trials(plan, folder, study, log, trials, budget, devices, on_end)
+
+
+def _run_trials(
+    plan: Plan,
+    folder: Path,
+    study: optuna.Study,
+    log: Log,
+    trials: int,
+    budget: float | None,
+    devices: training.Devices,
+    on_end: Callable[[], None],
+) -> str | None:
     for frozen in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
         _run_trial(plan, folder, study, optuna.Trial(study, frozen._trial_id), log, devices)
         on_end()

@@ -1,6 +1,7 @@
 """A search from end to end: folder, leaderboard, recipe, going on, refusals, failures."""
 
 import csv
+import gc
 import io
 import json
 import re
@@ -125,6 +126,17 @@ def test_a_full_disk_ends_the_search(tmp_path, monkeypatch):
     plan = Plan(model="simple_cnn")
     with pytest.raises(OSError, match="No space left"):
         trials_module.outcome(plan, {}, 3, folder=tmp_path / "trial_0003", root=tmp_path / "trial_0003")
+
+
+def test_the_collector_is_as_before_when_trials_have_ended():
+    before = gc.get_freeze_count()
+    with trials_module.imports_set_aside():
+        there = gc.get_freeze_count()
+        assert there > before + 100_000
+        with trials_module.imports_set_aside():
+            assert gc.get_freeze_count() <= there
+        assert gc.get_freeze_count() > before + 100_000
+    assert gc.get_freeze_count() == before == 0
 
 
 def test_a_network_above_a_ceiling_is_not_trained(tmp_path):
