@@ -38,6 +38,10 @@ def add_tune(commands: Any) -> None:
         help="largest number of epochs of a trial (default: the recipe's, else 150)")  # fmt: skip
     add("--factor", type=int, default=3, metavar="N",
         help="hyperband and successive halving: of so many trials of a rung one goes on (default: 3)")  # fmt: skip
+    add("--finalists", type=int, default=0, metavar="N",
+        help="train the best N configurations, and the defaults, to their end on each fold; the highest mean wins "
+             "(default: 0, no final round)")  # fmt: skip
+    add("--folds", type=int, default=5, metavar="N", help="folds of the final round (default: 5)")
     add("--seed", type=int, default=0, help="seed of the search; trial N trains with seed + N (default: 0)")
     add("--workers", type=int, default=1, metavar="N",
         help="processes of this machine that train trials at the same time (default: 1)")  # fmt: skip
@@ -91,6 +95,8 @@ def _tune(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         workers=arguments.workers,
         factor=arguments.factor,
+        finalists=arguments.finalists,
+        folds=arguments.folds,
         devices=arguments.devices,
         recipe=arguments.recipe,
         **settings,
@@ -99,6 +105,10 @@ def _tune(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps({"trial": best.id, "score": best.score, **dataclasses.asdict(best)}))
         return
+    from tuning.finals import summary
+
+    if finals := summary(found):
+        print(finals)
     print(f"best: trial {best.id}, {found.objective} {best.score:.4f}, {best.epochs} epochs")
     print(", ".join(f"{name}={value}" for name, value in best.hyperparameters.items()))
     print(f"train it again and test it: {shlex.join(found.command())}")

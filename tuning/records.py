@@ -10,6 +10,7 @@ import io
 import json
 import math
 import os
+import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -89,8 +90,38 @@ class Trial:
         return {name: value for name, value in self.values.items() if not name.startswith("tuner/")}
 
 
+@dataclass(frozen=True)
+class Finalist:
+    """A configuration of the final round, trained to its end on each of several folds.
+
+    Attributes:
+        trial: Its best trial of the search.
+        scores: Values of the objective, one for each fold.
+        losses: Validation losses of the same epochs.
+    """
+
+    trial: Trial
+    scores: tuple[float, ...]
+    losses: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean of the scores."""
+        return statistics.mean(self.scores)
+
+    @property
+    def loss(self) -> float:
+        """Mean of the validation losses."""
+        return statistics.mean(self.losses)
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the scores over the folds."""
+        return statistics.stdev(self.scores)
+
+
 class Log:
-    """The append-only log of a search: a line for each session, each start and each end of a trial."""
+    """The append-only log of a search: a line for each session, each start and each end of a trial, each final."""
 
     def __init__(self, folder: str | os.PathLike) -> None:
         self.path = Path(folder) / LOG
@@ -138,6 +169,19 @@ class Log:
             for line in self.lines()
             if line["event"] == "ended"
         ]
+
+    def finals(self, folds: int) -> dict[tuple[int, int], dict[str, Any]]:
+        """What came of the trainings of final rounds, by number of the configuration and fold of `folds`."""
+        return {
+            (int(line["trial"].partition("-")[0]), line["fold"]): line
+            for line in self.lines()
+            if line["event"] == "final" and line["folds"] == folds
+        }
+
+    def last_round(self) -> dict[str, Any] | None:
+        """The line of the last final round; None where trials have ended since, or there was none."""
+        last = [line for line in self.lines() if line["event"] in ("ended", "finals")][-1:]
+        return last[0] if last and last[0]["event"] == "finals" else None
 
 
 def sign(objective: str) -> int:
@@ -189,12 +233,32 @@ class Search:
         return ranked(self.trials, self.objective)
 
     @property
+    def finalists(self) -> list[Finalist]:
+        """The configurations of the final round, the best first; none without one, or when it is not over.
+
+        Equal means are told apart by the mean validation loss. One that failed on a fold is left out.
+        """
+        held = self.log.last_round()
+        if held is None:
+            return []
+        finals, trials = self.log.finals(held["folds"]), {trial.id: trial for trial in self.trials}
+        found = []
+        for name in held["trials"]:
+            lines = [finals[trials[name].number, fold] for fold in range(held["folds"])]
+            if all(line["status"] == COMPLETED for line in lines):
+                losses = tuple(line["metrics"]["val_loss"] for line in lines)
+                found.append(Finalist(trials[name], tuple(line["score"] for line in lines), losses))
+        return sorted(found, key=lambda item: (-sign(self.objective) * item.mean, item.loss, item.trial.id))
+
+    @property
     def best(self) -> Trial:
-        """The best trial.
+        """The best trial; where there was a final round, that of the configuration that has won it.
 
         Raises:
             ValueError: None is completed.
         """
+        if finalists := self.finalists:
+            return finalists[0].trial
         ranking = self.ranking
         if not ranking:
             reasons = [trial.message for trial in self.trials if trial.status == FAILED]
@@ -227,7 +291,10 @@ class Search:
         return front
 
     def command(self, trial: Trial | None = None) -> list[str]:
-        """The command that trains the best trial again, to the same score, and tests it."""
+        """The command that trains the best trial again and tests it; to the same score, but for a finalist.
+
+        What has won a final round may have been a short trial; it is trained to its end.
+        """
         trial = trial or self.best
         line = ["zoo", "train", trial.model, "--data", self.config["data"], "--recipe", str(self.recipe)]
         split = self.config["settings"].get("split_seed", 0)
@@ -275,12 +342,18 @@ def write_leaderboard(search: Search) -> None:
 
 
 def write_recipe(search: Search) -> None:
-    """`best.json`: the best trial's hyper-parameters. One that ended at a rung has its epochs, in the same course."""
-    best = search.best
+    """`best.json`: the best trial's hyper-parameters. One that ended at a rung has its epochs, in the same course.
+
+    A winner of a final round was trained to its end there, and is to be again.
+    """
+    best, finalists = search.best, search.finalists
     changed = {name: value for name, value in best.settings.items() if name in NAMES}
     hyper = Hyperparameters(**changed)
     note = ""
-    if best.epochs < hyper.epochs and best.rule == "epochs":
+    if finalists:
+        won = finalists[0]
+        note = f" {search.objective} {won.mean:.6g} in the mean over {len(won.scores)} folds, trained to the end."
+    elif best.epochs < hyper.epochs and best.rule == "epochs":
         if hyper.warmup_epochs < best.epochs:
             if hyper.schedule in _TO_THE_END:
                 left = hyper.epochs - (hyper.warmup_epochs if hyper.warmup_shift else 0)

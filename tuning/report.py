@@ -33,7 +33,7 @@ def write_report(search: Search) -> Path:
     """
     trials = search.trials
     best = search.best
-    ranking = search.ranking
+    ranking, finalists = search.ranking, search.finalists
     found = importance(trials)
     used = list(dict.fromkeys(name for trial in ranking for name in trial.hyperparameters))
     axes = [name for name in found.names if name != "epochs"] if found else used
@@ -41,7 +41,11 @@ def write_report(search: Search) -> Path:
     objective = search.objective
     histories = {trial.id: _history(search, trial) for trial in drawn[: figures.MAX_CURVES]}
     fronts = [(cost, search.pareto(cost)) for cost in COSTS[1:] if all(cost in trial.costs for trial in ranking)]
-    default = next((trial for trial in reversed(trials) if trial.number == 0 and trial.status == COMPLETED), None)
+    default = (
+        None
+        if search.config["tuner"] == "grid"
+        else next((trial for trial in reversed(trials) if trial.number == 0 and trial.status == COMPLETED), None)
+    )
     seconds = search.log.seconds()
     page = template("search.html.jinja", "tuning").render(
         light=asdict(LIGHT),
@@ -49,10 +53,11 @@ def write_report(search: Search) -> Path:
         config=search.config,
         objective=objective,
         best=best,
-        default=default if search.config["tuner"] != "grid" else None,
+        default=default,
         recipe=search.recipe.name,
         command=shlex.join(search.command()),
         trials=trials,
+        finalists=finalists,
         failed=[trial for trial in trials if trial.status != COMPLETED],
         configurations=len({trial.number for trial in trials}),
         ranking=ranking[:MAX_ROWS],

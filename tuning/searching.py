@@ -43,6 +43,8 @@ def search(
     seed: int = 0,
     workers: int = 1,
     factor: int = 3,
+    finalists: int = 0,
+    folds: int = 5,
     devices: training.Devices = "auto",
     recipe: str | None = None,
     console: rich.console.Console | None = None,
@@ -51,8 +53,8 @@ def search(
     """Search for the hyper-parameters of a model and of its training.
 
     A search that was begun in the folder goes on where it was: ended trials stay, the one under way goes on from its
-    checkpoint. `trials`, `budget`, `workers` and `devices` may differ then, all else may not. No trial sees the test
-    split.
+    checkpoint. `trials`, `budget`, `workers`, `finalists`, `folds` and `devices` may differ then, all else may not. No
+    trial sees the test split.
 
     Args:
         model: Registered name.
@@ -68,6 +70,9 @@ def search(
         seed: Seed of the search, 0 to 2**31 - 1; trial N trains with seed + N.
         workers: Number of processes of this machine that train trials; 1: this one.
         factor: Of how many trials of a rung one goes on, for "hyperband" and "successive_halving".
+        finalists: How many configurations, the best ones, are trained to their end on each fold after all trials, and
+            the defaults with them; the highest mean score wins. 0 for no such round. It comes on top of the budget.
+        folds: Number of folds of the final round, at least 2.
         devices: As `zoo.training.make_strategy` takes them, for each trial.
         recipe: Recipe that the trials start from: a name, a file, or "paper".
         console: Where the progress goes; None for the standard error output.
@@ -92,6 +97,9 @@ def search(
     for name, value, least in (("trials", trials, 1), ("workers", workers, 1)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}. Received: {name}={value}")
+    for name, value, least in (("finalists", finalists, 0), ("folds", folds, 2)):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}. Received: {name}={value}")
     if budget is not None and not budget > 0:
         raise ValueError(f"budget must be above 0 seconds, or None. Received: budget={budget}")
     plan = Plan(
@@ -100,7 +108,9 @@ def search(
     )  # fmt: skip
     _refuse_strange(folder)
     base = plan.base
-    datasets.load(plan.data, split_seed=base.split_seed, on_bad=base.on_bad)
+    dataset = datasets.load(plan.data, split_seed=base.split_seed, on_bad=base.on_bad)
+    if finalists:
+        dataset.fold(0, of=folds, seed=base.split_seed)  # raises where the data has no folds
     with _alone(folder):
         _write_or_compare(folder, plan)
         found = open_search(folder)
@@ -108,6 +118,12 @@ def search(
         try:
             with _without_retracing_notes():
                 halted = _run(plan, folder, progress, trials=trials, budget=budget, workers=workers, devices=devices)
+                if finalists:
+                    from tuning.finals import run_finals
+
+                    run_finals(
+                        plan, found, finalists=finalists, folds=folds, devices=devices, on_end=progress.final_ended
+                    )
         except BaseException:
             with contextlib.suppress(ValueError, OSError):  # what ended the search says more
                 write_results(found)
@@ -191,6 +207,12 @@ class Progress:
                 f"configurations)  {what}  {trial.epochs} epochs, {trial.seconds:.1f} s  {best}  {self._left(trials)}"
             )
         self._shown = len(trials)
+
+    def final_ended(self, trial: records.Trial, fold: int, found: Mapping[str, Any]) -> None:
+        """After a training of the final round."""
+        score = found["score"]
+        what = f"{self._search.objective} {score:.4f}" if score is not None else found["message"]
+        self._print(f"final of {trial.root}, fold {fold}  {what}  {found['epochs']} epochs, {found['seconds']:.1f} s")
 
     def _left(self, trials: list[records.Trial]) -> str:
         """An estimate from the mean time of a trial; that of rungs counts a configuration as a whole."""

@@ -1,6 +1,7 @@
 """One trial: a training by `zoo.runs.train` in a folder of its own, and what came of it."""
 
 import contextlib
+import dataclasses
 import errno
 import gc
 import statistics
@@ -18,6 +19,7 @@ import zoo
 from tuning.plan import Plan
 from tuning.records import COMPLETED, EPOCHS, FAILED
 from zoo import files, runs, training
+from zoo.runs.training import load_data
 from zoo.training.hyperparameters import NAMES, Hyperparameters
 from zoo.weights.undrawn import undrawn
 
@@ -42,6 +44,7 @@ def outcome(
     root: Path,
     devices: training.Devices = "auto",
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    changes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train a trial and write what came of it to its folder.
 
@@ -53,6 +56,7 @@ def outcome(
         root: The folder of the trial at its first rung, where the run is.
         devices: As `zoo.training.make_strategy` takes them.
         callbacks: More Keras callbacks.
+        changes: Settings that differ from those of the configuration, such as another seed.
 
     Returns:
         The fields of `tuning.records.Trial` but its name and values.
@@ -67,7 +71,7 @@ def outcome(
     run: runs.Run | None = None
     try:
         training.make_strategy(devices)  # before anything else asks TensorFlow for a device
-        settings = plan.training(values, number)
+        settings = dataclasses.replace(plan.training(values, number), **(changes or {}))
         found |= {"model": settings.model, "seed": settings.seed, "settings": _changed(settings)}
         costs = _refuse_costly(plan, settings)
         run = runs.train(
@@ -157,7 +161,7 @@ def _refuse_costly(plan: Plan, settings: runs.Settings) -> dict[str, float]:
     """What the network costs, where a ceiling makes that matter before it is trained."""
     if not plan.limits:
         return {}
-    dataset = zoo.data.load(settings.data, split_seed=settings.split_seed, on_bad=settings.on_bad)
+    dataset = load_data(settings)
     card = zoo.model_card(settings.model)
     dataset = dataset.for_model(card.modality, card.input_shape, card.symbols)
     arguments = runs.model_arguments(settings, dataset)

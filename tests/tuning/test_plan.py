@@ -36,6 +36,8 @@ def test_bad_input_is_refused(options, message):
     [
         ({"trials": 0}, "trials must be at least 1"),
         ({"workers": 0}, "workers must be at least 1"),
+        ({"finalists": -1}, "finalists must be at least 0"),
+        ({"finalists": 2, "folds": 1}, "folds must be at least 2"),
         ({"budget": 0}, "budget must be above 0 seconds"),
         ({"data": "digit"}, "digit"),
     ],

@@ -61,7 +61,7 @@ class Run:
     @functools.cached_property
     def dataset(self) -> data.Dataset:
         """The data set that the run was trained on, with the same split."""
-        return self._load_data(self.config["data"]["name"])
+        return self._load_data(self.config["data"]["name"], self.config["data"].get("fold"))
 
     @functools.cached_property
     def model(self) -> keras.Model:
@@ -82,9 +82,11 @@ class Run:
         model = zoo.create_model(name, **{**arguments, "input_shape": tuple(arguments["input_shape"])})
         return weights.load(model, stored)
 
-    def _load_data(self, name: str) -> data.Dataset:
+    def _load_data(self, name: str, fold: Sequence[int] | None = None) -> data.Dataset:
         facts = self.config["data"]
         dataset = data.load(name, split_seed=facts["split_seed"], on_bad=facts["on_bad"])
+        if fold is not None:
+            dataset = dataset.fold(fold[0], of=fold[1], seed=facts["split_seed"])
         if self._is_of_arrays:
             return data.in_form(dataset, facts["form"])
         return dataset

@@ -25,6 +25,8 @@ class Settings(Hyperparameters):
             in its folder `best`, bring that run's.
         seed: Seed of initial weights, order, augmentation and dropout, 0 to 2**32 - 1.
         split_seed: Seed of the split into train, validation and test.
+        fold: (k, n): training and validation examples together are divided into n parts, of which part k (0, 1, …) is
+            the validation split, as `zoo.data.Dataset.fold` has it; None for the data's own split.
         target: Validation accuracy, 0 to 1, at which training ends; None for no target.
         max_minutes: Minutes after which training ends with the epoch; None for no limit.
         on_bad: What a broken file of a folder does: "raise", "skip" or "count".
@@ -38,6 +40,7 @@ class Settings(Hyperparameters):
     weights: str | None = None
     seed: int = 0
     split_seed: int = 0
+    fold: tuple[int, int] | None = None
     target: float | None = None
     max_minutes: float | None = None
     on_bad: OnBad = "raise"
@@ -57,6 +60,8 @@ class Settings(Hyperparameters):
         for name in ("seed", "split_seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0. Received: {name}={getattr(self, name)}")
+        if self.fold is not None and not 0 <= self.fold[0] < self.fold[1] >= 2:
+            raise ValueError(f"fold is (k, n): part k, from 0 to n - 1, of n >= 2 parts. Received: fold={self.fold}")
         if self.target is not None and not 0 < self.target <= 1:
             raise ValueError(f"target must be above 0 and at most 1. Received: target={self.target}")
         if self.weights is not None and self.initializer != "own":

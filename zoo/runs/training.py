@@ -103,7 +103,7 @@ def train(
     chief = is_chief(strategy)
     if chief:
         _refuse_strange(folder)
-    dataset = data.load(settings.data, split_seed=settings.split_seed, on_bad=settings.on_bad)
+    dataset = load_data(settings)
     training.seed_everything(settings.seed)
     card = zoo.model_card(settings.model)
     dataset = dataset.for_model(card.modality, card.input_shape, card.symbols)
@@ -114,6 +114,7 @@ def train(
         "data": {
             **dataset.describe(),
             "split_seed": settings.split_seed,
+            "fold": settings.fold,
             "on_bad": settings.on_bad,
             "decoder": settings.decoder,
             **({} if isinstance(dataset, data.ArrayDataset) else {"image_size": arguments["input_shape"][:2]}),
@@ -185,6 +186,15 @@ def train(
             _finish(run, stopped, best.best, len(history), seconds, head, test)
         trainer.wait_for_all()
     return run if chief else None
+
+
+def load_data(settings: Settings) -> data.Dataset:
+    """The data of a training, divided as its settings say."""
+    dataset = data.load(settings.data, split_seed=settings.split_seed, on_bad=settings.on_bad)
+    if settings.fold is None:
+        return dataset
+    number, count = settings.fold
+    return dataset.fold(number, of=count, seed=settings.split_seed)
 
 
 def model_arguments(settings: Settings, dataset: data.Dataset) -> dict[str, Any]:
