@@ -14,6 +14,7 @@ def add(commands: Any) -> None:
     _add_selfplay(actions)
     _add_encode(actions)
     _add_train_dual(actions)
+    _add_train_value(actions)
     _add_evaluate(actions)
     _add_draw(actions)
     _add_gtp(actions)
@@ -125,6 +126,37 @@ def _train_dual(arguments: argparse.Namespace) -> None:
     print("test: " + ", ".join(f"{name} {value:.4f}" for name, value in result.items()))
 
 
+def _add_train_value(actions: Any) -> None:
+    parser = actions.add_parser("train-value", help="train AlphaGo's value network on a policy's games: who wins")
+    add = parser.add_argument
+    add("games", metavar="SGF", help="SGF file or folder of such, as zoo go selfplay --engine RUN writes them")
+    add("--out", required=True, metavar="DIR", help="new run folder, for --value")
+    add("--encoder", default="alphago49", metavar="NAME", help="(default: alphago49)")
+    add("--filters", type=int, default=48, help="filters of a layer (default: 48)")
+    add("--hidden-layers", type=int, default=5, help="convolutions (default: 5)")
+    add("--hidden-units", type=int, default=64, help="units of the dense layer (default: 64)")
+    add("--per-game", type=int, default=16, help="positions of a game that are drawn (default: 16)")
+    add("--epochs", type=int, default=4, help="epochs (default: 4)")
+    add("--batch-size", type=int, default=64, help="positions of a batch (default: 64)")
+    add("--learning-rate", type=float, default=2e-3, help="at the start; it falls by a cosine (default: 0.002)")
+    add("--weight-decay", type=float, default=0.01, help="decoupled weight decay (default: 0.01)")
+    add("--ownership-weight", type=float, default=1.0,
+        help="weight of whose each point is at the end; 0 for who wins alone (default: 1)")  # fmt: skip
+    add("--seed", type=int, default=0, help="seed of draw, weights, order and symmetries (default: 0)")
+    parser.set_defaults(run=_train_value)
+
+
+def _train_value(arguments: argparse.Namespace) -> None:
+    from applications.go.value import train_value
+
+    names = ("encoder", "filters", "hidden_layers", "hidden_units", "per_game", "epochs", "batch_size", "learning_rate",
+             "weight_decay", "ownership_weight", "seed")  # fmt: skip
+    result = train_value(
+        arguments.games, arguments.out, progress=print, **{name: getattr(arguments, name) for name in names}
+    )
+    print("test: " + ", ".join(f"{name} {value:.4f}" for name, value in result.items()))
+
+
 def _add_evaluate(actions: Any) -> None:
     parser = actions.add_parser("evaluate", help="top-1 and top-5 by phase of the game, and calibration")
     parser.add_argument("folder", metavar="RUN", help="run folder, trained on go:…")
@@ -197,25 +229,30 @@ def _draw(arguments: argparse.Namespace) -> None:
 def _add_player_options(parser: Any) -> None:
     add = parser.add_argument
     add("--visits", type=int, metavar="N", help="look ahead by a search of N lines a move (default: policy alone)")
+    add("--value", metavar="RUN", help="the search's value network, a run of train-value (default: RUN's own value)")
     add("--playouts", type=float, metavar="SHARE",
-        help="share of playouts in the search's judgement, 0 to 1 (default: 0.5; 1 without a value)")  # fmt: skip
+        help="share of playouts in the search's judgement, 0 to 1 (default: 0; 1 without a value)")  # fmt: skip
     add("--temperature", type=float, default=0.0, help="0 plays the best move, above draws (default: 0)")
     add("--resign", type=float, metavar="VALUE", help="resign below this value, -1 to 0 (default: never)")
     add("--symmetries", action="store_true", help="policy alone: the mean over eight symmetries")
 
 
 def _player(folder: str, arguments: argparse.Namespace) -> Any:
-    from applications.go.network import load_network
-    from applications.go.players import PolicyPlayer, SearchPlayer
+    from applications.go.network import load_network, load_value
+    from applications.go.players import PolicyPlayer
+    from applications.go.search import SearchPlayer
+    from zoo.data import DataError
 
+    if arguments.visits is None and (arguments.value or arguments.playouts is not None):
+        raise DataError("--value and --playouts are of the search: give --visits as well, such as --visits 200.")
     network = load_network(folder)
     if arguments.visits is None:
         return PolicyPlayer(
             network, temperature=arguments.temperature, resign=arguments.resign, symmetric=arguments.symmetries
         )
     return SearchPlayer(
-        network, visits=arguments.visits, playouts=arguments.playouts, temperature=arguments.temperature,
-        resign=arguments.resign,
+        network, value=load_value(arguments.value) if arguments.value else None, visits=arguments.visits,
+        playouts=arguments.playouts, temperature=arguments.temperature, resign=arguments.resign,
     )  # fmt: skip
 
 

@@ -11,15 +11,14 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 import zoo
-from zoo import training, weights
+from applications.go.batches import Labels, PositionBatches
+from applications.go.network import check_new, write_run
+from zoo import training
 from zoo.data import DataError
 from zoo.data.go import EMBEDDED, encode_games, read_games, split_games, symmetries
 from zoo.data.go.positions import Positions
-from zoo.files import write_json
-from zoo.runs.run import BEST, CONFIG, FORMAT, RESULT
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -32,8 +31,8 @@ class DualLoss(keras.losses.Loss):
         value_weight: Weight of the squared error.
     """
 
-    def __init__(self, value_weight: float = 1.0, **kwargs: Any) -> None:
-        super().__init__(name="dual_loss", **kwargs)
+    def __init__(self, value_weight: float = 1.0, name: str = "dual_loss", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
         self.value_weight = value_weight
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -54,53 +53,14 @@ def value_error(y_true: Any, y_pred: Any) -> Any:
     return keras.ops.square(y_true[:, 1] - y_pred[:, -1])
 
 
-class DualBatches:
-    """Positions in a repeatable order with moves and results; a `zoo.training.trainer.Batches`.
+def move_and_result(positions: Positions) -> Labels:
+    """Labels of two heads, (n, 2): the move as it lies on the turned board, and the result."""
+    table = symmetries.moves(positions.size)
 
-    Args:
-        positions: All positions.
-        indices: Those of this split.
-        batch_size: Positions of a batch.
-        training: Whether each epoch has its own order and each position a symmetry by chance.
-        seed: What these depend on, with the epoch.
-    """
+    def labels(indices: np.ndarray, turns: np.ndarray) -> np.ndarray:
+        return np.stack([table[turns, positions.moves[indices]], positions.values[indices]], axis=1)
 
-    def __init__(
-        self, positions: Positions, indices: np.ndarray, *, batch_size: int, training: bool = False, seed: int = 0
-    ) -> None:
-        self._positions, self._indices = positions, indices
-        self._batch_size, self._training, self._seed = batch_size, training, seed
-        size, planes = positions.size, positions.encoder.num_planes
-        self.element_spec = (
-            tf.TensorSpec((None, size, size, planes), tf.float32), tf.TensorSpec((None, 2), tf.float32)
-        )  # fmt: skip
-
-    def __len__(self) -> int:
-        return -(-len(self._indices) // self._batch_size)
-
-    def epoch(self, epoch: int = 0, start: int = 0) -> tf.data.Dataset:
-        """The batches of an epoch from number `start` on."""
-        order, turns = self._indices, np.zeros(len(self._indices), np.int64)
-        if self._training:
-            rng = np.random.default_rng((self._seed, epoch))
-            order = rng.permutation(order)
-            turns = rng.integers(symmetries.NUM_SYMMETRIES, size=len(order))
-        positions, table = self._positions, symmetries.moves(self._positions.size)
-
-        def read(chosen: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            planes = positions.planes(chosen).astype(np.float32)
-            for number in np.unique(numbers):
-                planes[numbers == number] = symmetries.transform(planes[numbers == number], int(number))
-            moves = table[numbers, positions.moves[chosen]]
-            return planes, np.stack([moves, positions.values[chosen]], axis=1).astype(np.float32)
-
-        def fetch(chosen: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            batch = tf.numpy_function(read, [chosen, numbers], (tf.float32, tf.float32))
-            return tuple(tf.ensure_shape(item, spec.shape) for item, spec in zip(batch, self.element_spec, strict=True))
-
-        begin = start * self._batch_size
-        dataset = tf.data.Dataset.from_tensor_slices((order[begin:], turns[begin:])).batch(self._batch_size)
-        return dataset.map(fetch, num_parallel_calls=2, deterministic=True).prefetch(2)
+    return labels
 
 
 def train_dual(
@@ -144,9 +104,7 @@ def train_dual(
     """
     from zoo.data.go import encoder as encoder_named
 
-    folder = Path(folder)
-    if folder.exists() and any(folder.iterdir()):
-        raise DataError(f"{folder} is not empty; a run needs a folder of its own.")
+    check_new(folder)
     if zoo.model_card(model).family != "alphagozero":
         names = ", ".join(zoo.list_models(family="alphagozero"))
         raise DataError(f"Networks of two heads are {names}. Received: model={model!r}")
@@ -165,7 +123,8 @@ def train_dual(
     network = zoo.create_model(model, **arguments)
     outputs = keras.layers.Concatenate(name="both")([network.output["predictions"], network.output["value"]])
     joint = keras.Model(network.input, outputs)
-    batches = DualBatches(positions, splits["train"], batch_size=batch_size, training=True, seed=seed)
+    labels = move_and_result(positions)
+    batches = PositionBatches(positions, splits["train"], labels, 2, batch_size=batch_size, training=True, seed=seed)
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(batches))
     trainer = training.Trainer(
         joint,
@@ -185,28 +144,17 @@ def train_dual(
     history = trainer.fit(
         batches,
         epochs=epochs,
-        validation=DualBatches(positions, splits["validation"], batch_size=batch_size),
+        validation=PositionBatches(positions, splits["validation"], labels, 2, batch_size=batch_size),
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=tell)],
     )
-    result = trainer.evaluate(DualBatches(positions, splits["test"], batch_size=batch_size))
-    folder.mkdir(parents=True, exist_ok=True)
-    weights.save(network, folder / BEST)
-    write_json(
-        folder / CONFIG,
-        {
-            "format": FORMAT,
-            "model": {"name": model, "arguments": arguments},
-            "data": {
-                "name": f"go:{games}:{encoder}", "encoder": encoder, "games": len(found), "split_seed": 0,
-                "on_bad": "count", "value_range": item.value_range, "image_size": (size, size),
-                "classes": ["move"] * (size * size + 1),
-            },
-            "training": {
-                "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
-                "weight_decay": weight_decay, "value_weight": value_weight,
-            },
-            "seed": seed,
+    result = trainer.evaluate(PositionBatches(positions, splits["test"], labels, 2, batch_size=batch_size))
+    write_run(
+        folder, network, name=model, arguments=arguments, item=item,
+        data={"name": f"go:{games}:{encoder}", "games": len(found)},
+        settings={
+            "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "weight_decay": weight_decay,
+            "value_weight": value_weight,
         },
+        seed=seed, result={"evaluation": result, "history": history},
     )  # fmt: skip
-    write_json(folder / RESULT, {"evaluation": result, "history": history})
     return result

@@ -1,18 +1,21 @@
 """A trained network with its encoder: from positions to probabilities of moves and values."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo import runs
+from zoo import runs, weights
 from zoo.data import DataError
 from zoo.data.go import Board, Encoder, encoder, symmetries
 from zoo.data.go.encoders import View
 from zoo.data.go.ladders import Ladders
+from zoo.files import write_json
+from zoo.runs.run import BEST, CONFIG, FORMAT, RESULT
 
 _NO_LADDERS = Ladders()
 
@@ -30,9 +33,7 @@ class Network:
     """
 
     def __init__(self, model: keras.Model, item: Encoder) -> None:
-        size, _, planes = model.input_shape[1:]
-        if planes != item.num_planes:
-            raise DataError(f"The network takes {planes} planes. Received: encoder {item.name} of {item.num_planes}")
+        size, planes = _checked(model, item)
         outputs = model.output if isinstance(model.output, dict) else {"predictions": model.output}
         if "predictions" not in outputs:
             raise DataError(f"A player needs a policy. Received: a network with the outputs {', '.join(outputs)}")
@@ -60,16 +61,57 @@ class Network:
         Returns:
             Probabilities (n, points or points + 1 with the pass) and values (n,), zeros without a value head.
         """
-        planes = np.stack([self.encoder.encode(board) for board in boards]).astype(np.float32)
+        planes = np.stack([self.encoder.encode(board) for board in boards])
+        return self.judge(planes, symmetric=symmetric)
+
+    def judge(self, planes: np.ndarray, *, symmetric: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """The same of positions that are encoded already, (n, size, size, planes)."""
+        planes = planes.astype(np.float32)
         if not symmetric:
             policy, value = self._call(planes)
             return policy.numpy(), value.numpy()
-        count = len(boards)
+        count = len(planes)
         views = [symmetries.transform(planes, number) for number in range(symmetries.NUM_SYMMETRIES)]
         policy, value = (output.numpy() for output in self._call(np.concatenate(views)))
         back = symmetries.moves(self.size)[:, : policy.shape[1]]
         parts = [policy[number * count : (number + 1) * count][:, back[number]] for number in range(len(views))]
         return np.mean(parts, axis=0), value.reshape(len(views), count).mean(axis=0)
+
+
+class ValueNetwork:
+    """A network that says who wins, and nothing else, as AlphaGo's value network.
+
+    Args:
+        model: Takes planes; gives a dict of "value", (batch, 1) from -1 to 1.
+        item: The encoder that belongs to the planes.
+
+    Raises:
+        DataError: Model and encoder do not belong together, or the model has no value.
+    """
+
+    def __init__(self, model: keras.Model, item: Encoder) -> None:
+        size, planes = _checked(model, item)
+        if not isinstance(model.output, dict) or "value" not in model.output:
+            raise DataError("Who wins is said by networks with a value, such as go_value. Received: one without.")
+        self.model = model
+        self.encoder = item
+        self.size = size
+        self._call = tf.function(self._run, input_signature=[tf.TensorSpec((None, size, size, planes), tf.float32)])
+
+    def _run(self, planes: tf.Tensor) -> tf.Tensor:
+        return self.model(planes, training=False)["value"][:, 0]
+
+    def judge(self, planes: np.ndarray) -> np.ndarray:
+        """Values of positions that are encoded already: from (n, size, size, planes) to (n,), -1 to 1."""
+        return self._call(planes.astype(np.float32)).numpy()
+
+
+def _checked(model: keras.Model, item: Encoder) -> tuple[int, int]:
+    """Size of the board and number of planes of a model, which are the encoder's."""
+    size, _, planes = model.input_shape[1:]
+    if planes != item.num_planes:
+        raise DataError(f"The network takes {planes} planes. Received: encoder {item.name} of {item.num_planes}")
+    return size, planes
 
 
 def sensible_moves(board: Board) -> int:
@@ -83,9 +125,74 @@ def load_network(folder: str | os.PathLike) -> Network:
     Raises:
         ValueError: It is no such folder.
     """
+    return Network(*_read(folder))
+
+
+def load_value(folder: str | os.PathLike) -> ValueNetwork:
+    """The value network of a run folder, of `zoo go train-value` or of a network with two heads.
+
+    Raises:
+        ValueError: It is no such folder.
+    """
+    return ValueNetwork(*_read(folder))
+
+
+def _read(folder: str | os.PathLike) -> tuple[keras.Model, Encoder]:
     run = runs.open_run(Path(folder))
-    name = run.config["data"].get("encoder") or encoder_of(run.config["data"]["name"])
-    return Network(run.model, encoder(name))
+    return run.model, encoder(run.config["data"].get("encoder") or encoder_of(run.config["data"]["name"]))
+
+
+def check_new(folder: str | os.PathLike) -> None:
+    """Refuse a run folder that holds something.
+
+    Raises:
+        DataError: It does.
+    """
+    if Path(folder).exists() and (not Path(folder).is_dir() or any(Path(folder).iterdir())):
+        raise DataError(f"{folder} is not empty; a run needs a folder of its own.")
+
+
+def write_run(
+    folder: str | os.PathLike,
+    model: keras.Model,
+    *,
+    name: str,
+    arguments: Mapping[str, Any],
+    item: Encoder,
+    data: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    seed: int,
+    result: Mapping[str, Any],
+) -> None:
+    """Write a trained network as a run folder, which `load_network` and `zoo` read.
+
+    Args:
+        folder: Made if it does not exist.
+        model: The network.
+        name: Its registered name.
+        arguments: What `zoo.create_model` was given.
+        item: The encoder.
+        data: Where the games are from: "name", and what else is to be known.
+        settings: Of the training.
+        seed: Of the training.
+        result: What was measured.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights.save(model, folder / BEST)
+    size = arguments["input_shape"][0]
+    config = {
+        "format": FORMAT,
+        "model": {"name": name, "arguments": dict(arguments)},
+        "data": {
+            **data, "encoder": item.name, "split_seed": 0, "on_bad": "count", "value_range": item.value_range,
+            "image_size": (size, size), "classes": ["move"] * arguments["classes"],
+        },
+        "training": dict(settings),
+        "seed": seed,
+    }  # fmt: skip
+    write_json(folder / CONFIG, config)
+    write_json(folder / RESULT, dict(result))
 
 
 def encoder_of(data_name: str) -> str:

@@ -1,13 +1,11 @@
 """GTP, players, search and matches, with a small network on small boards."""
 
 import io
-import random
 import re
 import subprocess
 import sys
 import textwrap
 
-import keras
 import numpy as np
 import pytest
 
@@ -16,26 +14,12 @@ from applications.go.engines import Engine, EngineError, find_program, gnugo
 from applications.go.gtp import GtpEngine
 from applications.go.match import EngineSide, PlayerSide, Result, play_match, wilson
 from applications.go.network import Network, encoder_of, sensible_moves
-from applications.go.players import PolicyPlayer, RandomPlayer, SearchPlayer, playout
+from applications.go.players import PolicyPlayer, RandomPlayer
 from applications.go.selfplay import make_games, policy_games
 from zoo.data import DataError
 from zoo.data.go import BLACK, EMBEDDED, WHITE, Board, encoder, read_games, score, symmetries, to_sgf
 
 needs_gnugo = pytest.mark.skipif(find_program("gnugo") is None, reason="GNU Go is not installed (Debian: gnugo)")
-
-
-@pytest.fixture(scope="module")
-def policy():
-    keras.utils.set_random_seed(1)
-    return Network(
-        zoo.create_model("go_policy_128", input_shape=(5, 5, 4), filters=4, hidden_layers=1), encoder("simple")
-    )
-
-
-@pytest.fixture(scope="module")
-def dual():
-    keras.utils.set_random_seed(2)
-    return Network(zoo.create_model("go_leela_6x128", input_shape=(5, 5, 18), filters=4, blocks=1), encoder("leela18"))
 
 
 @pytest.fixture
@@ -174,58 +158,6 @@ def test_resignation(dual):
     engine = GtpEngine(PolicyPlayer(Lost(), resign=-0.8), 5)
     assert engine.answer("genmove b") == "= resign\n\n"
     assert engine.board.moves == []
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"visits": 0}, "visits must be at least 1"),
-        ({"playouts": 0.5}, r"A network without a value needs playouts=1\. Received: playouts=0\.5"),
-        ({"temperature": -1}, r"temperature must be at least 0\. Received: temperature=-1"),
-        ({"resign": 0.5}, r"resign is a value from -1 to 0\. Received: resign=0\.5"),
-    ],
-)
-def test_options_of_the_search_are_checked(policy, options, message):
-    with pytest.raises(DataError, match=message):
-        SearchPlayer(policy, **options)
-
-
-@pytest.mark.parametrize("kind", ["policy", "dual"])
-def test_the_search_counts_its_lines_and_leaves_the_board(kind, request):
-    board = Board(5, komi=0.5)
-    for point in (12, 7, 11):
-        board.play(point)
-    before = str(board), board.to_move, len(board.moves)
-    player = SearchPlayer(request.getfixturevalue(kind), visits=60, seed=1)
-    root = player.search(board)
-    assert sum(child.visits for child in root.children) == root.visits == 60
-    assert sum(child.prior for child in root.children) == pytest.approx(1)
-    # What the children were worth to their movers is what the root was not worth to the one before.
-    assert sum(child.total for child in root.children) == pytest.approx(-root.total)
-    assert (str(board), board.to_move, len(board.moves)) == before
-    assert board.is_legal(player.choose(board))
-
-
-@pytest.mark.parametrize(("colour", "best"), [(BLACK, "E1"), (WHITE, "E4")])
-def test_the_search_finds_the_move_that_decides(policy, colour, best):
-    """Black's row and white's beside it both have one liberty: who is to move takes five stones and wins."""
-    board = Board(5, komi=0.5)
-    where = board.geometry.point
-    board.setup(
-        black=map(where, ("A3", "B3", "C3", "D3", "E3", "A1", "B1", "C1", "D1")),
-        white=map(where, ("A2", "B2", "C2", "D2", "E2", "A4", "B4", "C4", "D4")),
-        to_move=colour,
-    )
-    assert board.geometry.vertex(SearchPlayer(policy, visits=150, seed=1).choose(board)) == best
-
-
-def test_playouts_end_and_judge_alike(policy):
-    board = Board(5, komi=0.5)
-    board.setup(black=[5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 1, 3], white=[22], to_move=BLACK)
-    results = [playout(board.copy(), random.Random(seed)) for seed in range(20)]
-    assert sum(results) > 10
-    board.to_move = WHITE
-    assert sum(playout(board.copy(), random.Random(seed)) for seed in range(20)) < -10
 
 
 def test_intervals_are_wilsons():

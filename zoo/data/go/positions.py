@@ -87,17 +87,25 @@ def _num_sets(item: Encoder) -> int:
     return sum(group.num_planes for group in item.groups)
 
 
-def encode_games(games: Sequence[Game], item: Encoder, *, passes: bool = True) -> Positions:
-    """Encode every position of some games before its move.
+def encode_games(
+    games: Sequence[Game], item: Encoder, *, passes: bool = True, per_game: int | None = None, seed: int = 0
+) -> Positions:
+    """Encode the positions of some games, each before its move.
 
     Args:
         games: Games on boards of one size.
         item: The encoder.
         passes: Whether positions in which a player passed are kept.
+        per_game: How many positions of a game are drawn at most, at least 1; None for all. A value network that sees
+            many positions of a game learns the game, as they differ by a stone and have one result (Silver et al.
+            2016, section "Reinforcement learning of value networks").
+        seed: Of that draw.
 
     Raises:
-        DataError: There is no game, or the boards differ in size.
+        DataError: There is no game, the boards differ in size, or `per_game` is below 1.
     """
+    if per_game is not None and per_game < 1:
+        raise DataError(f"per_game must be at least 1, or None for all positions. Received: per_game={per_game}")
     sizes = {game.size for game in games}
     if len(sizes) != 1:
         raise DataError(f"Games must be on boards of one size. Received: {sorted(sizes) or 'no game'}")
@@ -106,8 +114,12 @@ def encode_games(games: Sequence[Game], item: Encoder, *, passes: bool = True) -
     packed, moves, values, numbers, owners = [], [], [], [], []
     for index, game in enumerate(games):
         winner = game.winner or 0
+        kept = [number for number, (_, point) in enumerate(game.moves) if passes or point != board_geometry.num_points]
+        if per_game is not None and len(kept) > per_game:
+            kept = np.random.default_rng((seed, index)).choice(kept, per_game, replace=False).tolist()
+        wanted = set(kept)
         for number, (board, colour, point) in enumerate(game.replay()):
-            if point == board.pass_move and not passes:
+            if number not in wanted:
                 continue
             packed.append(np.packbits(board_geometry.planes(item.sets(board)).ravel()))
             moves.append(point)
