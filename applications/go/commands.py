@@ -15,6 +15,7 @@ def add(commands: Any) -> None:
     _add_encode(actions)
     _add_train_dual(actions)
     _add_train_value(actions)
+    _add_reinforce(actions)
     _add_evaluate(actions)
     _add_draw(actions)
     _add_gtp(actions)
@@ -155,6 +156,41 @@ def _train_value(arguments: argparse.Namespace) -> None:
         arguments.games, arguments.out, progress=print, **{name: getattr(arguments, name) for name in names}
     )
     print("test: " + ", ".join(f"{name} {value:.4f}" for name, value in result.items()))
+
+
+def _add_reinforce(actions: Any) -> None:
+    parser = actions.add_parser("reinforce", help="train a policy by games against a pool of its earlier selves")
+    add = parser.add_argument
+    add("folder", metavar="RUN", help="run folder of the policy to begin with")
+    add("--games", type=int, default=10_000, help="number of games in all (default: 10000)")
+    add("--out", required=True, metavar="DIR", help="run folder; one that was begun with the same settings goes on")
+    add("--batch-games", type=int, default=64, help="games of a mini-batch (default: 64)")
+    add("--extend", type=int, default=10, help="mini-batches after which the pool is extended (default: 10)")
+    add("--learning-rate", type=float, default=1e-3, help="of Adam (default: 0.001)")
+    add("--opening", type=int, default=4, help="random moves at the beginning (default: 4)")
+    add("--komi", type=float, default=7.0, help="points for white (default: 7)")
+    add("--save", type=int, default=10, help="mini-batches between two checkpoints (default: 10)")
+    add("--seed", type=int, default=0, help="seed of openings, moves and opponents (default: 0)")
+    parser.set_defaults(run=_reinforce)
+
+
+def _reinforce(arguments: argparse.Namespace) -> None:
+    import rich.progress
+
+    from applications.go.reinforce import Reinforcement, reinforce
+
+    names = ("batch_games", "extend", "learning_rate", "opening", "komi", "save", "seed")
+    settings = Reinforcement(**{name: getattr(arguments, name) for name in names})
+    with rich.progress.Progress(transient=True) as bar:
+        task = bar.add_task("games", total=arguments.games)
+        result = reinforce(
+            arguments.folder, arguments.out, games=arguments.games, settings=settings,
+            progress=lambda metrics: bar.update(task, completed=metrics["games"]),
+        )  # fmt: skip
+    print(
+        f"{result['games']:,} games against a pool of {result['pool']}; won {100 * result['won']:.1f} % of the last "
+        f"ten mini-batches, in {arguments.out}"
+    )
 
 
 def _add_evaluate(actions: Any) -> None:

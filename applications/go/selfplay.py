@@ -154,7 +154,7 @@ def policy_games(
         for number, policy in zip(numbers, policies, strict=True):
             board, rng = running[number]
             moves = board.geometry.points(sensible_moves(board))
-            board.play(_pick(moves, policy, temperature, rng) if moves else board.pass_move)
+            board.play(pick(moves, policy, temperature, rng) if moves else board.pass_move)
             if board.is_over or len(board.moves) >= LONGEST * board.pass_move:
                 finished[number] = Game(
                     size=board.size, moves=tuple(board.moves), komi=komi, rules=CHINESE, result=score(board).result,
@@ -165,7 +165,7 @@ def policy_games(
     return [finished[number] for number in range(games)]
 
 
-def _pick(moves: list[int], policy: np.ndarray, temperature: float, rng: np.random.Generator) -> int:
+def pick(moves: list[int], policy: np.ndarray, temperature: float, rng: np.random.Generator) -> int:
     weights = policy[moves].astype(np.float64)
     if temperature == 0 or not weights.max() > 0:
         return moves[int(weights.argmax())]

@@ -15,6 +15,9 @@ from zoo.data.go.geometry import BLACK, WHITE
 
 # Positions that one ladder may take; the longest real ones run across the board and take a few hundred.
 MOST_POSITIONS = 600
+# Moves that one line of a ladder may have. Kos on several sides let both take for ever, as simple ko alone forbids no
+# such circle; a ladder across a board of 19x19 has about 80 moves, and each is two and a half calls deep in Python.
+MOST_MOVES = 200
 # Results that are kept.
 _MOST_KEPT = 4096
 
@@ -117,6 +120,7 @@ class _Reader:
         self.anchor = anchor
         self.seen = 0
         self.positions = 0
+        self.deepest = len(board.moves) + MOST_MOVES
 
     def _chain(self) -> Chain:
         chain = self.board.chains[self.anchor]
@@ -127,7 +131,7 @@ class _Reader:
         """Play a move if it is legal by simple ko and without suicide."""
         board, geometry = self.board, self.board.geometry
         self.positions += 1
-        if self.positions > MOST_POSITIONS:
+        if self.positions > MOST_POSITIONS or len(board.moves) >= self.deepest:
             raise _TooLongError
         self.seen |= geometry.grown(geometry.bits[point])
         breathes = bool(geometry.adjacent[point] & ~board.occupied)
