@@ -166,6 +166,14 @@ def policy_games(
 
 
 def pick(moves: list[int], policy: np.ndarray, temperature: float, rng: np.random.Generator) -> int:
+    """The most probable of some moves, or one drawn by probability to the power of 1 / temperature.
+
+    Args:
+        moves: At least one.
+        policy: Probabilities of all moves.
+        temperature: 0 for the most probable one.
+        rng: For the draw.
+    """
     weights = policy[moves].astype(np.float64)
     if temperature == 0 or not weights.max() > 0:
         return moves[int(weights.argmax())]

@@ -13,6 +13,7 @@ from zoo.layers.residual import residual_stages, stem_conv
 from zoo.layers.signals import conv_1d, max_pool_1d
 from zoo.layers.sub_spectral_norm import SubSpectralNormalization
 from zoo.layers.symbols import FixedEmbedding, OneHot
+from zoo.layers.symmetric import SymmetricBoardDense, SymmetricConv2D
 
 __all__ = [
     "AdaptiveAveragePooling2D",
@@ -25,6 +26,8 @@ __all__ = [
     "OneHot",
     "PositionBias",
     "SubSpectralNormalization",
+    "SymmetricBoardDense",
+    "SymmetricConv2D",
     "adaptive_average_pool",
     "average_pool",
     "batch_norm",

@@ -498,6 +498,7 @@ def go_clark_storkey(
     name: str | None = None,
     *,
     include_preprocessing: bool | str | keras.layers.Layer = False,
+    tied: bool = False,
 ) -> keras.Model: ...
 def go_course(
     include_top: bool = True,

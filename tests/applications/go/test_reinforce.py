@@ -1,4 +1,4 @@
-"""Reinforcement: the gradient by hand, games that are recorded as they were played, and runs that go on where they were."""
+"""Reinforcement: the gradient by hand, games recorded as they were played, and runs that go on where they were."""
 
 import json
 import subprocess
@@ -62,7 +62,6 @@ def test_the_gradient_by_hand():
         expected[row] = -advantages[row] / 2 * (np.eye(4)[moves[row]] - chances)
     assert float(loss) == pytest.approx(expected_loss, rel=1e-5)
     np.testing.assert_allclose(tape.gradient(loss, variable), expected, atol=1e-6)
-    assert tape is not None
     assert expected[0, 2] == 0  # an illegal move's logit is left alone
 
 
@@ -151,7 +150,6 @@ def test_a_run_goes_on_where_it_was(start, tmp_path):
     assert lines == told
     assert {line["opponent"] for line in lines} <= {0, 1, 2}
     reinforce(start, tmp_path / "parts", games=12, settings=SETTINGS)
-    # As after a kill in the third mini-batch: its checkpoint is gone, its line is there.
     assert reinforce(start, tmp_path / "parts", games=24, settings=SETTINGS) == whole
     assert (tmp_path / "parts" / "metrics.jsonl").read_text() == (tmp_path / "whole" / "metrics.jsonl").read_text()
     for one, other in zip(weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts"), strict=True):

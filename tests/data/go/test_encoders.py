@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zoo.data import DataError
-from zoo.data.go import BLACK, ENCODERS, WHITE, Board, Ladders, encoder, symmetries
+from zoo.data.go import BLACK, ENCODERS, WHITE, Board, Ladders, encoder, ladders, symmetries
 from zoo.data.go.encoders import View
 
 
@@ -153,6 +153,25 @@ def test_a_classical_ladder():
     board.setup(white=[where("F3")])
     assert read.captures(board, where("C7")) == []
     assert names(board, encoder("alphago48").encode(board)[..., 44]) == set()
+
+
+@pytest.mark.parametrize(("limit", "reached"), [("MOST_MOVES", 6), ("MOST_POSITIONS", 6)])
+def test_ladders_that_are_too_long_are_given_up(monkeypatch, limit, reached):
+    """What kos on several sides would make endless counts as no capture; the board is as before."""
+    board = Board(9)
+    where = board.geometry.point
+    board.setup(black=map(where, ("B7", "C8", "B6")), white=[where("C7")], to_move=BLACK)
+    before = str(board)
+    monkeypatch.setattr(ladders, limit, reached)
+    assert Ladders().captures(board, where("C7")) == []
+    assert (str(board), board.moves, board.to_move) == (before, [], BLACK)
+    monkeypatch.undo()
+    assert Ladders().captures(board, where("C7")) == [where("D7")]
+
+
+def test_a_line_of_a_ladder_fits_on_pythons_stack():
+    """Two and a half calls for each move, and as many again for who asks."""
+    assert 2.5 * ladders.MOST_MOVES < 0.6 * 1000
 
 
 def test_ladders_leave_the_board_and_are_remembered_rightly():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.data.go import Board, encoder
+from zoo.data.go import Board, encoder, symmetries
 
 
 def conv(kernel, channels, filters, biases):
@@ -131,3 +131,68 @@ def test_leelas_batch_norm_has_no_scale():
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert len(norms) == 5
     assert not any(norm.scale for norm in norms)
+
+
+def tied(size=9):
+    keras.utils.set_random_seed(3)
+    return zoo.create_model("go_clark_storkey", input_shape=(size, size, 8), tied=True)
+
+
+def test_tied_weights_turn_the_answer_with_the_board(tmp_path):
+    model = tied()
+    rng = np.random.default_rng(1)
+    for variable in model.weights:
+        variable.assign(rng.normal(scale=np.std(variable) or 0.1, size=variable.shape))
+    x = rng.integers(0, 2, (2, 9, 9, 8)).astype(np.float32)
+    plain = np.array(model(x))
+    assert plain.std() > 0.005
+    for number in range(8):
+        turned = np.array(model(symmetries.transform(x, number).copy()))
+        np.testing.assert_allclose(turned[:, symmetries.moves(9)[number, :81]], plain, atol=1e-5)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(again(x), plain, atol=1e-6)
+
+
+def test_tied_weights_are_one_for_each_orbit():
+    """Taps of 7x7 fall into 10 orbits, of 5x5 into 6; 81 points into 15, pairs of points by Burnside's lemma."""
+    fixed = [81, 1, 1, 1, 9, 9, 9, 9]  # points that each symmetry leaves where they are
+    points, pairs = sum(fixed) // 8, sum(count**2 for count in fixed) // 8
+    assert points == 15
+    rows = ((8, 64, 10), (64, 64, 6), (64, 64, 6), (64, 48, 6), (48, 48, 6), (48, 32, 6), (32, 32, 6))
+    expected = sum(taps * channels * filters + filters for channels, filters, taps in rows) + pairs * 32 + points
+    model = tied()
+    assert model.count_params() == expected
+    # The same connections, and the same view, as with weights of their own.
+    loose = zoo.create_model("go_clark_storkey", input_shape=(9, 9, 8))
+    assert zoo.count_macs(model) == zoo.count_macs(loose)
+    assert zoo.receptive_field(model, "stride1") == zoo.receptive_field(loose, "stride1")
+
+
+def test_tied_weights_start_as_wide_as_loose_ones():
+    keras.utils.set_random_seed(5)
+    model = zoo.create_model("go_clark_storkey", tied=True)
+    loose = zoo.create_model("go_clark_storkey")
+    for name in ("conv1", "conv4"):
+        one, other = (np.array(item.get_layer(name).kernel).std() for item in (model, loose))
+        assert one == pytest.approx(other, rel=0.1)
+    one = np.array(model.get_layer("logits").weight).std()
+    assert one == pytest.approx(np.array(loose.get_layer("logits").kernel).std(), rel=0.05)
+
+
+def test_tied_weights_learn_every_orbit():
+    """A gradient reaches each weight, and a step leaves the symmetry as it is."""
+    model = tied(size=5)
+    model.compile(keras.optimizers.SGD(1e-4), "sparse_categorical_crossentropy")
+    rng = np.random.default_rng(2)
+    x = rng.integers(0, 2, (16, 5, 5, 8)).astype(np.float32)
+    before = [np.array(item) for item in model.get_weights()]
+    model.fit(x, rng.integers(0, 25, 16), epochs=1, verbose=0)
+    assert all((one != other).any() for one, other in zip(before, model.get_weights(), strict=True))
+    plain, turned = np.array(model(x)), np.array(model(symmetries.transform(x, 5).copy()))
+    np.testing.assert_allclose(turned[:, symmetries.moves(5)[5, :25]], plain, atol=1e-5)
+
+
+def test_tied_weights_need_a_square_board():
+    with pytest.raises(ValueError, match=r"tied by symmetry on square boards of known size\. Received shape"):
+        zoo.create_model("go_clark_storkey", input_shape=(9, 7, 8), tied=True)
