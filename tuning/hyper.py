@@ -88,7 +88,10 @@ class _HyperModel(keras_tuner.HyperModel):
         self._compile(model, settings, steps)
         if settings.plateau and not settings.has_schedule and _validates(kwargs):
             lower = keras.callbacks.ReduceLROnPlateau(
-                monitor="val_loss", factor=settings.plateau_factor, patience=settings.plateau
+                monitor="val_loss",
+                factor=settings.plateau_factor,
+                patience=settings.plateau,
+                min_lr=settings.plateau_floor,
             )
             kwargs["callbacks"] = [*kwargs.get("callbacks", ()), lower]
         return model.fit(*args, **kwargs)

@@ -68,7 +68,9 @@ def test_sound(tmp_path):
         for index in range(20):
             tone = 0.3 * np.sin(2 * np.pi * (hertz + 10 * index) * np.arange(12000) / 16000)
             soundfile.write(tmp_path / "clips" / label / f"{index}.wav", tone, 16000)
-    run = whole(train("ds_cnn_s", f"wav:{tmp_path / 'clips'}", tmp_path, augment="timeshift+noise"))
+    run = whole(
+        train("ds_cnn_s", f"wav:{tmp_path / 'clips'}", tmp_path, augment="timeshift+noise+specaugment(bands=2)")
+    )
     assert run.model.input_shape == (None, 49, 10, 1)
     assert len(run.predict([tmp_path / "clips" / "low" / "3.wav"])[0]) == 2
 

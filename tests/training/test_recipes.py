@@ -231,6 +231,7 @@ def test_an_unknown_recipe_is_refused():
         ({"mixup": -1}, "mixup must be at least 0. Received: mixup=-1"),
         ({"mix_switch": 2}, "mix_switch must be from 0 to 1. Received: mix_switch=2"),
         ({"layer_decay": 0}, "layer_decay must be above 0"),
+        ({"plateau_floor": -1.0}, "plateau_floor must be at least 0. Received: plateau_floor=-1.0"),
         ({"plateau_factor": 1}, "plateau_factor must be above 0 and below 1. Received: plateau_factor=1"),
         ({"repeats": 0}, "repeats must be at least 1"),
         (

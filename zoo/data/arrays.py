@@ -108,7 +108,12 @@ class ArrayDataset(Dataset):
         if augmentation is not None and len(legal) < len(augmentation.steps):
             raise DataError(
                 f"{printable(self.name)} is {self.modality}. There are augmentations for pictures, and for sound "
-                f"timeshift, speed, gain and noise. Received: augmentation={str(augmentation)!r}"
+                f"timeshift, speed, gain, noise and specaugment. Received: augmentation={str(augmentation)!r}"
+            )
+        if augmentation is not None and augmentation.masks is not None and self.prepare is None:
+            raise DataError(
+                f"specaugment masks spectrograms, and {printable(self.name)} is sound as it is; for_model makes "
+                f"spectrograms of it. Received: augmentation={str(augmentation)!r}"
             )
         if mix is not None and (mix.cutmix or self.modality == "text"):
             raise DataError(f"{printable(self.name)} is {self.modality}, which cannot be mixed so. Received: mix={mix}")

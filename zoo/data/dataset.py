@@ -327,7 +327,8 @@ class Dataset:
             raise DataError(f"The pictures of {printable(self.name)} differ in size; give image_size.")
         if augmentation is not None and augmentation.sound_steps:
             raise DataError(
-                f"timeshift, speed, gain and noise are for sound, and {printable(self.name)} holds pictures."
+                f"timeshift, speed, gain, noise and specaugment are for sound, and {printable(self.name)} holds "
+                "pictures."
             )
         if augmentation is not None and augmentation.shift >= min(height, width):
             raise DataError(

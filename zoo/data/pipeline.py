@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.augmentation import Augmentation, Mix
+from zoo.data.augmentation import Augmentation, Mix, SpecAugment
 from zoo.data.augmentation.chain import NUM_DRAWS
 from zoo.data.augmentation.seeds import branch, example_seed
 from zoo.data.errors import DataError
@@ -21,6 +21,9 @@ _ORDER, _AUGMENTATION = 0, 1
 
 # Mixing takes the seed of a batch's first example, in a branch that no step takes.
 _MIX = 1 << 22
+
+# Masks of spectrograms likewise take a branch of each example's seed.
+_MASKS = 1 << 21
 
 
 class Examples(Protocol):
@@ -210,7 +213,8 @@ class Pipeline:
             return visit, changed, label
 
         num_read = self._augmentation.num_read
-        if self._training and not at_once and num_read < len(self._augmentation.steps):
+        masks = self._augmentation.masks
+        if self._training and not at_once and num_read < len(self._augmentation.steps) - (masks is not None):
             # One by one, as each gets an operation of its own, and on all cores.
             batches = batches.unbatch().map(change, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             batches = batches.batch(batch_size)
@@ -227,6 +231,8 @@ class Pipeline:
                     pictures += low
             if self._prepare is not None:
                 pictures = self._prepare(pictures)
+            if self._training and masks is not None:
+                pictures = self._masked(masks, pictures, key, epoch, visit)
             if self._mix is None:
                 return pictures, tf.cast(labels, tf.int32)
             soft = tf.one_hot(labels, self._num_classes)
@@ -240,6 +246,18 @@ class Pipeline:
             totals = tf.data.Dataset.from_tensor_slices(tf.constant(self._totals(), tf.int32)[start:])
             batches = tf.data.Dataset.zip(totals, batches)
         return batches.prefetch(2)
+
+    @staticmethod
+    def _masked(
+        masks: SpecAugment, spectrograms: tf.Tensor, key: int, epoch: tf.Tensor, visits: tf.Tensor
+    ) -> tf.Tensor:
+        """Spectrograms with masks of their own, (batch, frames, bands, maps)."""
+
+        def one(example: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+            return masks.apply(example[0], branch(example_seed(key, epoch, example[1]), _MASKS))
+
+        spec = tf.TensorSpec(spectrograms.shape[1:], spectrograms.dtype)
+        return tf.map_fn(one, (spectrograms, visits), fn_output_signature=spec)
 
     def _totals(self) -> list[int]:
         """Number of examples of each batch of an epoch."""

@@ -139,7 +139,10 @@ def train(
         if settings.plateau and not settings.has_schedule:
             ours.append(
                 keras.callbacks.ReduceLROnPlateau(
-                    monitor="val_loss", factor=settings.plateau_factor, patience=settings.plateau
+                    monitor="val_loss",
+                    factor=settings.plateau_factor,
+                    patience=settings.plateau,
+                    min_lr=settings.plateau_floor,
                 )
             )
         if chief:

@@ -79,6 +79,7 @@ class Hyperparameters:
         plateau: Epochs without a lower validation loss after which the learning rate is multiplied by
             `plateau_factor`; 0: never.
         plateau_factor: That factor, above 0 and below 1.
+        plateau_floor: Learning rate below which it does not go.
         average: Momentum, 0 to below 1, of a moving average of the weights, which is then what is evaluated and kept;
             0 for none.
         clip_norm: Norm that the gradient of all weights together is clipped to; None for no clipping.
@@ -132,6 +133,7 @@ class Hyperparameters:
     warmup_shift: bool = False
     plateau: int = 6
     plateau_factor: float = 0.3
+    plateau_floor: float = 0.0
     average: float = 0.0
     clip_norm: float | None = None
     accumulate: int = 1
@@ -207,6 +209,7 @@ class Hyperparameters:
             _require(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "from 0 to 1")
         _require("average", self.average, 0 <= self.average < 1, "from 0 to below 1")
         _require("plateau_factor", self.plateau_factor, 0 < self.plateau_factor < 1, "above 0 and below 1")
+        _require("plateau_floor", self.plateau_floor, self.plateau_floor >= 0, "at least 0")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(
                 "warmup_epochs must be fewer than epochs. "

@@ -215,6 +215,64 @@ def test_sound_is_augmented_by_seed_epoch_and_example(folder):
         zoo.data.load("digits").pipeline("train", batch_size=4, training=True, augmentation="gain")
 
 
+def test_masks_hide_bands_and_frames_behind_the_mean():
+    rng = np.random.default_rng(0)
+    spectrogram = rng.normal(size=(98, 40, 2)).astype(np.float32)
+    widths = {0: set(), 1: set()}
+    for number in range(60):
+        step = zoo.data.SpecAugment(bands=7, frames=20, band_masks=1, frame_masks=1)
+        masked = step.apply(tf.constant(spectrogram), tf.constant([5, number], tf.int64)).numpy()
+        hidden = masked != spectrogram
+        np.testing.assert_array_equal(hidden[..., 0], hidden[..., 1])  # all maps alike
+        frames, bands = hidden[..., 0].all(1), hidden[..., 0].all(0)
+        np.testing.assert_array_equal(hidden[..., 0], frames[:, None] | bands[None])
+        mean = np.broadcast_to(spectrogram.mean((0, 1)), masked.shape)
+        np.testing.assert_allclose(masked[hidden], mean[hidden], atol=1e-5)
+        for axis, places in enumerate((np.flatnonzero(frames), np.flatnonzero(bands))):
+            assert len(places) == 0 or places[-1] - places[0] == len(places) - 1  # one piece
+            widths[axis].add(len(places))
+    assert max(widths[0]) == 20
+    assert max(widths[1]) == 7
+    assert 0 in widths[1]
+    most = zoo.data.SpecAugment(bands=0, frames=90, most=0.1).apply(
+        tf.constant(spectrogram), tf.constant([0, 1], "int64")
+    )
+    assert 0 < (most.numpy()[:, 0, 0] != spectrogram[:, 0, 0]).sum() <= 18
+    nothing = zoo.data.SpecAugment(band_masks=0, frame_masks=0).apply(
+        tf.constant(spectrogram), tf.constant([0, 1], "int64")
+    )
+    np.testing.assert_array_equal(nothing, spectrogram)
+
+
+def test_masks_come_behind_the_front_end_by_seed_epoch_and_example(folder):
+    raw = zoo.data.load(f"wav:{folder}")
+    dataset = raw.for_model("audio", (98, 40, 1))
+    text = "specaugment(frames=30, band_masks=1)"
+    assert str(zoo.data.Augmentation.parse(text)) == text
+    options = {"batch_size": 4, "training": True, "seed": 1}
+    plain = dataset.pipeline("train", **options)
+    masked = dataset.pipeline("train", **options, augmentation=text)
+    first, again, other = (next(iter(masked.epoch(epoch)))[0].numpy() for epoch in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    same = np.isclose(first, next(iter(plain.epoch(0)))[0].numpy(), atol=1e-5)[..., 0]
+    np.testing.assert_array_equal(same, same.any(2)[..., None] & same.any(1)[:, None])  # rows and columns
+    assert len({row.tobytes() for row in same}) == 4  # each clip has its own
+    assert not np.array_equal(same, np.isclose(other, next(iter(plain.epoch(1)))[0].numpy(), atol=1e-5)[..., 0])
+    both = dataset.pipeline("train", **options, augmentation=f"gain+{text}")
+    batches = list(both.epoch(1))
+    np.testing.assert_array_equal(next(iter(both.epoch(1, start=2)))[0], batches[2][0])
+    for augmentation, message in [
+        ("specaugment+gain", "so it comes once and last"),
+        ("specaugment(bands=-1)", "whole numbers of at least 0"),
+        ("specaugment(most=0)", "and most above 0. Received: specaugment"),
+        ("specaugment(most=2)", "specaugment: most must be from 0 to 1"),
+    ]:
+        with pytest.raises(DataError, match=re.escape(message)):
+            dataset.pipeline("train", **options, augmentation=augmentation)
+    with pytest.raises(DataError, match="is sound as it is; for_model makes spectrograms of it"):
+        raw.pipeline("train", **options, augmentation="specaugment")
+
+
 def test_each_change_of_sound_does_what_it_says():
     clip = tf.constant(np.sin(2 * np.pi * 0.01 * np.arange(1000)).astype(np.float32))
     seeds = [tf.constant([0, number], tf.int64) for number in range(40)]

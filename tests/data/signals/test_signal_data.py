@@ -175,3 +175,13 @@ def test_folds_and_order_are_those_of_every_data_set():
     rest = np.concatenate([values.numpy() for values, _ in pipeline.epoch(2, start=3)])
     np.testing.assert_array_equal(whole[48:], rest)
     assert not np.array_equal(whole, np.concatenate([values.numpy() for values, _ in pipeline.epoch(3)]))
+
+
+def test_epochs_can_be_judged_by_the_training_signals():
+    own, joined = (zoo.data.load(f"signals:cbf{option}") for option in ("", "?validation=train"))
+    assert joined.num_examples == {"train": 30, "validation": 30, "test": 900}
+    assert own.num_examples["train"] + own.num_examples["validation"] == 30
+    assert sorted(joined.splits["train"].names) == sorted([*own.splits["train"].names, *own.splits["validation"].names])
+    np.testing.assert_array_equal(joined.splits["test"].values, own.splits["test"].values)
+    with pytest.raises(DataError, match=r"validation=own or validation=train. Received: 'validation=test'"):
+        zoo.data.load("signals:cbf?validation=test")

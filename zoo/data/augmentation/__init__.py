@@ -3,7 +3,7 @@
 from zoo.data.augmentation.chain import Augmentation
 from zoo.data.augmentation.mix import Mix
 from zoo.data.augmentation.policies import AutoAugment, RandAugment, TrivialAugment
-from zoo.data.augmentation.sound import Gain, Noise, Speed, TimeShift
+from zoo.data.augmentation.sound import Gain, Noise, SpecAugment, Speed, TimeShift
 from zoo.data.augmentation.steps import (
     ColorJitter,
     Cutout,
@@ -28,6 +28,7 @@ __all__ = [
     "RandomErasing",
     "RandomResizedCrop",
     "Shift",
+    "SpecAugment",
     "Speed",
     "TimeShift",
     "TrivialAugment",

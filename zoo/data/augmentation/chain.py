@@ -13,7 +13,7 @@ from PIL import Image
 
 from zoo.data.augmentation.policies import AutoAugment, RandAugment, TrivialAugment
 from zoo.data.augmentation.seeds import branch
-from zoo.data.augmentation.sound import SOUND, Gain, Noise, Speed, TimeShift
+from zoo.data.augmentation.sound import SOUND, Gain, Noise, SpecAugment, Speed, TimeShift
 from zoo.data.augmentation.steps import (
     ColorJitter,
     Cutout,
@@ -42,6 +42,7 @@ STEPS: dict[str, type] = {
     "speed": Speed,
     "gain": Gain,
     "noise": Noise,
+    "specaugment": SpecAugment,
 }
 _NAMES = {step: name for name, step in STEPS.items()}
 
@@ -78,6 +79,11 @@ class Augmentation:
         rest = [step for step in steps if not isinstance(step, RandomResizedCrop)]
         if len(first) > 1 or list(steps[: len(first)]) != first:
             raise DataError(f"A crop is made when a picture is read, so it comes once and first. Received: {steps}")
+        masks = [step for step in steps if isinstance(step, SpecAugment)]
+        if len(masks) > 1 or list(steps[len(steps) - len(masks) :]) != masks:
+            raise DataError(
+                f"specaugment masks what is made of the changed sound, so it comes once and last. Received: {steps}"
+            )
         short: list[Step] = ([Shift(shift)] if Shift(shift).pixels else []) + ([Flip()] if flip else [])
         object.__setattr__(self, "steps", (*first, *short, *rest))
 
@@ -89,7 +95,8 @@ class Augmentation:
         those differ from the defaults: flip(p), shift(pixels), crop(scale, ratio), randaugment(n, m, mstd, p, space),
         autoaugment(policy), trivialaugment, jitter(brightness, contrast, saturation, hue), lighting(std),
         erase(p, scale, ratio, fill), cutout(pixels); for sound timeshift(part), speed(change), gain(decibels),
-        noise(low, high, p). `shift=2` is the same as `shift(2)`.
+        noise(low, high, p), specaugment(bands, frames, band_masks, frame_masks, most). `shift=2` is the same as
+        `shift(2)`.
 
         Raises:
             DataError: A name is not known, or an argument is wrong.
@@ -107,6 +114,11 @@ class Augmentation:
     def sound_steps(self) -> tuple[Step, ...]:
         """The steps that are for sound; the others are for pictures."""
         return tuple(step for step in self.steps if isinstance(step, SOUND))
+
+    @property
+    def masks(self) -> SpecAugment | None:
+        """The step that is done behind the front-end, on spectrograms."""
+        return next((step for step in self.steps if isinstance(step, SpecAugment)), None)
 
     @property
     def crop(self) -> RandomResizedCrop | None:
@@ -199,7 +211,7 @@ class Augmentation:
         return image
 
     def apply(self, picture: tf.Tensor, seed: tf.Tensor, *, first: int = 0) -> tf.Tensor:
-        """Change a picture by all steps but the crop, which is done in reading.
+        """Change a picture by all steps but the crop, which is done in reading, and masks of spectrograms.
 
         Args:
             picture: (height, width, channels) uint8, with a static shape.
@@ -210,6 +222,8 @@ class Augmentation:
             A picture of the same shape and type.
         """
         for number, step in enumerate(self.steps[first:], first):
+            if isinstance(step, SpecAugment):
+                continue
             picture = step.apply(picture, branch(seed, number << 8))
         return picture
 

@@ -1,7 +1,8 @@
-"""Single random changes of sound: shifts, speed, loudness, noise.
+"""Single random changes of sound: shifts, speed, loudness, noise; masks of what a network hears of it.
 
 A step is a frozen dataclass. Its `apply` takes a clip, (samples,) float32, and a seed, two int64, and returns a clip of
-the same length: a pure function, so that an example of an epoch is changed in the same way in every run.
+the same length: a pure function, so that an example of an epoch is changed in the same way in every run. `SpecAugment`
+takes the spectrogram, (frames, bands, maps), in place of the clip.
 """
 
 from dataclasses import dataclass
@@ -107,4 +108,58 @@ class Noise:
         return tf.where(often < self.p, clip + tf.sqrt(power) * noise, clip)
 
 
-SOUND = (TimeShift, Speed, Gain, Noise)
+@dataclass(frozen=True)
+class SpecAugment:
+    """Hide bands of frequencies and spans of time of a spectrogram behind its mean.
+
+    Park et al. 2019, "SpecAugment: A Simple Data Augmentation Method for Automatic Speech Recognition",
+    https://arxiv.org/abs/1904.08779, section 2, without the warping of time, which the authors find to matter least.
+    The width of a mask is drawn from 0 to the largest, its place from all where it fits. The defaults are for clips of
+    a second, as BC-ResNet's paper (https://arxiv.org/abs/2106.04140, section 4) has them for its larger networks.
+
+    Attributes:
+        bands: Largest width of a mask along frequency, in bands; the paper's F.
+        frames: Largest width of a mask along time, in frames; the paper's T.
+        band_masks: Number of masks along frequency.
+        frame_masks: Number of masks along time.
+        most: Largest part of the frames that one mask may hide, above 0 to 1; the paper's p.
+    """
+
+    bands: int = 7
+    frames: int = 20
+    band_masks: int = 2
+    frame_masks: int = 2
+    most: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_probability("specaugment", "most", self.most)
+        numbers = {name: getattr(self, name) for name in ("bands", "frames", "band_masks", "frame_masks")}
+        if self.most == 0 or any(not isinstance(number, int) or number < 0 for number in numbers.values()):
+            given = ", ".join(f"{name}={number!r}" for name, number in {**numbers, "most": self.most}.items())
+            raise DataError(
+                "specaugment needs whole numbers of at least 0 for bands, frames and masks, and most above 0. "
+                f"Received: specaugment({given})"
+            )
+
+    def apply(self, spectrogram: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        frames, bands = spectrogram.shape[:2]
+        draws = uniform(seed, 2 * (self.band_masks + self.frame_masks))
+        over_time = min(self.frames, int(self.most * frames))
+        hidden = tf.logical_or(
+            _hidden(draws[: 2 * self.frame_masks], frames, over_time)[:, None],
+            _hidden(draws[2 * self.frame_masks :], bands, min(self.bands, bands))[None],
+        )
+        mean = tf.reduce_mean(spectrogram, axis=(0, 1), keepdims=True)
+        return tf.where(hidden[..., None], mean, spectrogram)
+
+
+def _hidden(draws: tf.Tensor, length: int, widest: int) -> tf.Tensor:
+    """Which of so many positions are behind a mask, (length,) bool; two random numbers a mask: width and begin."""
+    widths, begins = tf.unstack(tf.reshape(draws, (-1, 2)), axis=1)
+    widths = tf.floor(widths * (widest + 1))
+    begins = tf.floor(begins * (length - widths + 1))
+    places = tf.range(length, dtype=tf.float32)[:, None]
+    return tf.reduce_any((places >= begins) & (places < begins + widths), axis=1)
+
+
+SOUND = (TimeShift, Speed, Gain, Noise, SpecAugment)

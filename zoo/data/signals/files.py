@@ -23,14 +23,29 @@ _TRAIN_SEED, _TEST_SEED = 0, 1
 
 
 def load(name: str, rest: str, split_seed: int) -> ArrayDataset:
-    """`cbf`, `synthetic_control`, or the path of an .npz, .csv or .tsv file, or of a folder of such of each split."""
+    """`cbf`, `synthetic_control`, or the path of an .npz, .csv or .tsv file, or of a folder of such of each split.
+
+    `?validation=train` behind it trains on the validation examples as well and judges epochs by the training examples,
+    as published results for very small sets were measured.
+    """
+    rest, _, text = rest.partition("?")
+    options = _options(text)
     if rest in _MADE:
         classes, make, num_train, num_test, source = _MADE[rest]
         parts = {"train": make(num_train, seed=_TRAIN_SEED), "test": make(num_test, seed=_TEST_SEED)}
-        return _dataset(name, parts, classes, split_seed, f"made by the formula of {source}", "none: numbers")
+        return _dataset(name, parts, classes, split_seed, f"made by the formula of {source}", "none: numbers", options)
     path = Path(rest)
     parts, classes = _read(path)
-    return _dataset(name, parts, classes, split_seed, printable(str(path)), "as its owner says")
+    return _dataset(name, parts, classes, split_seed, printable(str(path)), "as its owner says", options)
+
+
+def _options(text: str) -> dict[str, str]:
+    """What stands behind the question mark, `validation=train`."""
+    options = dict(part.partition("=")[::2] for part in text.split("&") if part)
+    for key, value in options.items():
+        if key != "validation" or value not in ("own", "train"):
+            raise DataError(f"Signals have the option validation=own or validation=train. Received: {text!r}")
+    return options
 
 
 def normalised(signal: np.ndarray) -> np.ndarray:
@@ -182,6 +197,7 @@ def _dataset(
     split_seed: int,
     source: str,
     licence: str,
+    options: Mapping[str, str],
 ) -> ArrayDataset:
     whole = {}
     for part, (values, labels) in parts.items():
@@ -192,11 +208,15 @@ def _dataset(
     for own in whole.values():
         digest.update(own.values.tobytes() + own.labels.tobytes())
     shape = next(iter(whole.values())).values.shape[1:]
+    splits = carved(whole, split_seed, source)
+    if options.get("validation") == "train":
+        known = splits["train"].joined(splits["validation"])
+        splits = {**splits, "train": known, "validation": known}
     return ArrayDataset(
         name=name,
         classes=tuple(classes),
         image_shape=shape,
-        splits=carved(whole, split_seed, source),
+        splits=splits,
         source=source,
         licence=licence,
         fingerprint=digest.hexdigest(),
