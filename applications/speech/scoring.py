@@ -43,7 +43,7 @@ def clips(dataset: data.Dataset, split: str) -> Clips:
     part = dataset.splits[split]
     if not isinstance(dataset, data.ArrayDataset) or not isinstance(part, data.Arrays):
         raise ValueError(f"{dataset.name} holds no sound.")
-    return Clips(part.values, part.labels)
+    return Clips(part.scaled, part.labels)
 
 
 def everything(folder: Path, classes: tuple[str, ...]) -> Clips:

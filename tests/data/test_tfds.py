@@ -213,12 +213,12 @@ def test_sets_that_cannot_be_used_are_refused(tmp_path, name, message):
         zoo.data.load(f"tfds:{name}", data_dir=tmp_path, download=True)
 
 
-def test_sets_without_pictures_are_refused(tmp_path):
+def test_sets_of_nothing_that_is_known_are_refused(tmp_path):
     with (
         tfds.testing.mock_data(num_examples=3),
-        pytest.raises(DataError, match=r"is no set of pictures with labels; its features are"),
+        pytest.raises(DataError, match=r"is no set of pictures, sound or text with labels; its features are"),
     ):
-        zoo.data.load("tfds:imdb_reviews", data_dir=tmp_path, download=True)
+        zoo.data.load("tfds:titanic", data_dir=tmp_path, download=True)
 
 
 def test_without_the_extra_the_message_names_it(monkeypatch):

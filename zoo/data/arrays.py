@@ -13,6 +13,9 @@ from zoo.data.errors import DataError, printable
 from zoo.data.pipeline import Pipeline, visit_batches
 from zoo.data.splits import SPLITS, stratified
 
+# What samples of 16 bits are divided by.
+SCALE = 32768
+
 
 @dataclass(frozen=True)
 class Arrays:
@@ -21,7 +24,7 @@ class Arrays:
     Attributes:
         labels: Class of each example, (n,) int32.
         names: Name of each example.
-        values: The examples, (n, …) float32 or int32.
+        values: The examples, (n, …) float32 or int32; sound of many clips int16, of which 32,768 stands for 1.
         groups: Group of each example, of which no two belong into different splits; None where all are independent.
     """
 
@@ -50,6 +53,11 @@ class Arrays:
             self.values[indices],
             None if self.groups is None else [self.groups[index] for index in indices],
         )
+
+    @property
+    def scaled(self) -> np.ndarray:
+        """The examples as a network or a step of the augmentation takes them: int16 as float32."""
+        return self.values.astype(np.float32) / SCALE if self.values.dtype == np.int16 else self.values
 
     def examples(self, *_: Any) -> "_InMemory":
         """The examples as a pipeline takes them."""
@@ -132,7 +140,7 @@ class ArrayDataset(Dataset):
             num_classes=len(self.classes),
             weights=weights,
             repeats=repeats,
-            dtype=tf.as_dtype(source.values.dtype),
+            dtype=tf.float32 if source.values.dtype == np.int16 else tf.as_dtype(source.values.dtype),
             prepare=self.prepare,
         )
 
@@ -159,7 +167,10 @@ class _InMemory:
     ) -> tf.data.Dataset:
         def fetch(visit: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             index = visit % len(self)
-            return visit, tf.gather(self._values, index), tf.gather(self._labels, index)
+            values = tf.gather(self._values, index)
+            if values.dtype == tf.int16:
+                values = tf.cast(values, tf.float32) / SCALE
+            return visit, values, tf.gather(self._labels, index)
 
         return visit_batches(order, batch_size, start).map(fetch)
 

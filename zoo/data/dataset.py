@@ -407,7 +407,9 @@ def load(
             of such, `gnugo9` for the embedded ones; `zoo.data.go.ENCODERS` has the encoders; "plain" trains without
             the board's symmetries). `signals:cbf`, `signals:synthetic_control` or `signals:PATH` (.npz, .csv, .tsv),
             `text:PATH` (.csv, .jsonl, or a folder of class folders), `wav:PATH` (a folder of class folders;
-            `wav:PATH?bands=40` chooses the front-end).
+            `wav:PATH?bands=40` chooses the front-end). Sets of TensorFlow Datasets hold pictures, text, or sound with
+            the feature `audio` (`tfds:speech_commands?bands=40&rule=warden` chooses the front-end and how much silence
+            and how many unknown words there are, see `zoo.data.tfds_arrays.sound`).
         split_seed: Seed of the split where the source has none of its own.
         on_bad: What a broken file of a folder, or record of a shard, does: "raise" names the first; "skip" leaves it
             out, up to 10 or 1 % of all, whichever is more; "count" leaves out all of them. `Dataset.bad_files` lists

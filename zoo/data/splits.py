@@ -79,6 +79,11 @@ def folds(
     return [np.flatnonzero(dealt == part) for part in range(number)]
 
 
+def hash_order(keys: Sequence[str], seed: int) -> np.ndarray:
+    """The order of keys by a hash of seed and key: the same on every machine, (n,) indices."""
+    return np.argsort(_hashes(keys, seed), kind="stable")
+
+
 def group_names(names: Sequence[str], group_by: str) -> list[str]:
     """The group of each name; a name that the expression does not match is a group of its own.
 

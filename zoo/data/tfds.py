@@ -2,7 +2,7 @@
 
 Pictures stay encoded until they are needed, and are decoded as files are. A set that fits into memory has an exact
 permutation each epoch; a larger one is read in sequence, in an order of files and of a shuffle buffer that are both
-functions of (seed, epoch).
+functions of (seed, epoch). Sound and text are read by `zoo.data.tfds_arrays`.
 """
 
 import hashlib
@@ -28,7 +28,11 @@ SHUFFLE_BUFFER = 10_000
 
 
 def load(name: str, builder_name: str, split_seed: int, data_dir: str | os.PathLike | None, download: bool) -> Dataset:
-    """A set of pictures with labels. Its own splits are kept; those that it lacks are carved out of "train"."""
+    """A set of pictures, sound or text with labels. Its own splits are kept, what it lacks is carved out of "train".
+
+    Behind a question mark options for sound may stand, see `zoo.data.tfds_arrays.sound`.
+    """
+    builder_name, _, options = builder_name.partition("?")
     try:
         import tensorflow_datasets as tfds
         from tensorflow_datasets.core.download import download_manager
@@ -51,14 +55,26 @@ def load(name: str, builder_name: str, split_seed: int, data_dir: str | os.PathL
     features = builder.info.features
     fields = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
     image, label = fields.get("image"), fields.get("label")
-    if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
-        raise DataError(f"{name} is no set of pictures with labels; its features are {', '.join(fields)}.")
+    is_sound = isinstance(fields.get("audio"), tfds.features.Audio)
+    texts = [key for key, feature in fields.items() if isinstance(feature, tfds.features.Text)]
+    if not isinstance(label, tfds.features.ClassLabel) or not (
+        isinstance(image, tfds.features.Image) or is_sound or texts
+    ):
+        raise DataError(
+            f"{name} is no set of pictures, sound or text with labels; its features are {', '.join(fields)}."
+        )
+    if options and not is_sound:
+        raise DataError(f"Options are for sound, and {name.partition('?')[0]} holds none. Received: {options!r}")
+    if not isinstance(image, tfds.features.Image):
+        own = _own_splits(name, builder)
+        from zoo.data import tfds_arrays
+
+        if is_sound:
+            return tfds_arrays.sound(name, builder, own, split_seed, options)
+        return tfds_arrays.text(name, builder, own, split_seed, texts)
     if image.np_dtype not in (np.uint8, np.uint16):
         raise DataError(f"{name} has pictures of {image.np_dtype.__name__}; expected 8 or 16 bits.")
-    own = [split for split in SPLITS if split in builder.info.splits] or ["train"]
-    if "train" not in own:
-        raise DataError(f'{name} has no split "train"; it has {", ".join(builder.info.splits)}.')
-    _check_files(name, builder, own)
+    own = _own_splits(name, builder)
     infos = [builder.info.splits[split] for split in own if split in builder.info.splits]
     small = sum(info.num_bytes for info in infos) <= MEMORY_BYTES
     splits = _in_memory(builder, own, split_seed) if small else _streamed(builder, own)
@@ -73,9 +89,18 @@ def load(name: str, builder_name: str, split_seed: int, data_dir: str | os.PathL
         image_shape=(height, width, 1 if channels == 1 else 3),
         splits=splits,
         source=f"TensorFlow Datasets {builder.info.full_name}",
-        licence=getattr(builder.info.redistribution_info, "license", "") or "as its authors say",
+        licence=licence(builder),
         fingerprint=hashlib.sha256("\n".join(identity).encode()).hexdigest(),
     )
+
+
+def _own_splits(name: str, builder: Any) -> list[str]:
+    """The splits that the set has, with files that are as they were written."""
+    own = [split for split in SPLITS if split in builder.info.splits] or ["train"]
+    if "train" not in own:
+        raise DataError(f'{name} has no split "train"; it has {", ".join(builder.info.splits)}.')
+    _check_files(name, builder, own)
+    return own
 
 
 def _in_memory(builder: Any, own: list[str], split_seed: int) -> dict[str, Split]:
@@ -145,6 +170,11 @@ def _encoded(builder: Any, split: str, **options: Any) -> tf.data.Dataset:
 def _source(examples: list[dict[str, Any]], names: list[str]) -> Source:
     labels = np.array([example["label"] for example in examples], np.int32)
     return Source(labels, names, lambda index: examples[index]["image"])
+
+
+def licence(builder: Any) -> str:
+    """Under which terms a set is."""
+    return getattr(builder.info.redistribution_info, "license", "") or "as its authors say"
 
 
 def _first_line(error: BaseException) -> str:

@@ -195,7 +195,7 @@ def load(name: str, rest: str, split_seed: int, on_bad: OnBad, group_by: str | N
     Behind a question mark values of the front-end may stand, such as `wav:words?bands=40&scale=pcen`.
     """
     place, _, options = rest.partition("?")
-    front_end = _front_end_options(options)
+    front_end = front_end_options(options)
     root = Path(place)
     shown = printable(str(root))
     if not root.is_dir():
@@ -259,7 +259,7 @@ def load(name: str, rest: str, split_seed: int, on_bad: OnBad, group_by: str | N
     )
 
 
-def _front_end_options(text: str) -> dict[str, Any]:
+def front_end_options(text: str) -> dict[str, Any]:
     """`bands=40&scale=pcen`, each value of the type that the front-end has it in."""
     known: dict[str, Any] = {item.name: item.default for item in fields(FrontEnd)}
     options: dict[str, Any] = {}

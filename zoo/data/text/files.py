@@ -72,7 +72,7 @@ def load(name: str, path: Path, split_seed: int) -> TextDataset:
             (splits[index // 2 % 5], f"order/{index}", text, str(number))
             for index, (text, number) in enumerate(zip(texts, numbers, strict=True))
         ]
-        return _dataset(name, rows, split_seed, "made: the same words in two orders", "none: made")
+        return from_rows(name, rows, split_seed, "made: the same words in two orders", "none: made")
     shown = printable(str(path))
     if path.is_dir():
         rows = _folder(path)
@@ -82,7 +82,7 @@ def load(name: str, path: Path, split_seed: int) -> TextDataset:
         rows = _lines(path)
     else:
         raise DataError(f"Text is a .csv or .jsonl file, a folder of class folders, or order. Received: {shown}")
-    return _dataset(name, rows, split_seed, shown, "as its owner says")
+    return from_rows(name, rows, split_seed, shown, "as its owner says")
 
 
 # Split or "all", name, text, label.
@@ -140,8 +140,28 @@ def _row(row: Mapping[str, Any], place: str, index: int) -> Row:
     return split, f"{split}/{index}", text, str(label).strip()
 
 
-def _dataset(name: str, rows: Sequence[Row], split_seed: int, source: str, licence: str) -> TextDataset:
-    classes = sorted({label for *_, label in rows})
+def from_rows(
+    name: str,
+    rows: Sequence[Row],
+    split_seed: int,
+    source: str,
+    licence: str,
+    classes: Sequence[str] | None = None,
+) -> TextDataset:
+    """A data set of rows.
+
+    Args:
+        name: What was asked for.
+        rows: Split or "all", name, text and label of each example.
+        split_seed: Seed of the splits that no row names.
+        source: Where the data comes from.
+        licence: Under which terms.
+        classes: The classes in their order; None for those of the rows, in the order of the alphabet.
+
+    Raises:
+        DataError: There are fewer than two classes, or too few examples for a split.
+    """
+    classes = sorted({label for *_, label in rows}) if classes is None else classes
     if len(classes) < 2:
         raise DataError(f"{source} has {len(classes)} classes; classifying needs two.")
     numbers = {label: index for index, label in enumerate(classes)}
