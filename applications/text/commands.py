@@ -80,8 +80,8 @@ def _predict(arguments: argparse.Namespace) -> None:
 def _telling(arguments: argparse.Namespace) -> None:
     import numpy as np
 
-    from applications.text.telling import highlighted, most_telling
     from zoo import data
+    from zoo.runs.telling import highlighted, most_telling
 
     run, encoder = _open(arguments.folder)
     classes = run.config["data"]["classes"]

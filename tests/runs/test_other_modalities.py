@@ -25,6 +25,7 @@ def whole(run):
 
 def test_signals(tmp_path):
     run = whole(train("fcn_1d", "signals:cbf", tmp_path))
+    assert "What the network looked at" not in (run.folder / "report.html").read_text()
     signal = np.random.default_rng(0).normal(size=128)
     np.save(tmp_path / "a.npy", signal)
     np.savetxt(tmp_path / "b.csv", signal)
@@ -41,6 +42,9 @@ def test_text_keeps_its_vocabulary_with_the_run(tmp_path):
     form = json.loads((run.folder / "config.json").read_text())["data"]["form"]
     assert form["symbols"][:2] == ["", "[UNK]"]
     assert run.model.get_layer("embedding").input_dim == len(form["symbols"])
+    page = (run.folder / "report.html").read_text()
+    assert page.count('<p class="marked"><mark style="--weight: ') == 12
+    assert "Most telling pieces" in page
     (tmp_path / "a.txt").write_text("The film was not good but bad")
     ((_, probability), _) = run.predict([tmp_path / "a.txt"])[0]
     assert 0.5 <= probability <= 1
@@ -72,6 +76,7 @@ def test_sound(tmp_path):
         train("ds_cnn_s", f"wav:{tmp_path / 'clips'}", tmp_path, augment="timeshift+noise+specaugment(bands=2)")
     )
     assert run.model.input_shape == (None, 49, 10, 1)
+    assert "What decided for" in (run.folder / "report.html").read_text()
     assert len(run.predict([tmp_path / "clips" / "low" / "3.wav"])[0]) == 2
 
 

@@ -4,7 +4,8 @@ Takes plain data (the configuration, the metrics of each epoch, an `Evaluation`)
 TensorFlow.
 """
 
+from zoo.report.looked_at import LookedAt
 from zoo.report.page import write_report
 from zoo.report.scores import Evaluation
 
-__all__ = ["Evaluation", "write_report"]
+__all__ = ["Evaluation", "LookedAt", "write_report"]

@@ -20,6 +20,7 @@ from PIL import Image
 
 from zoo import files
 from zoo.report import figures, scores
+from zoo.report.looked_at import LookedAt
 from zoo.report.scores import Evaluation
 from zoo.report.theme import DARK, LIGHT, Theme
 
@@ -28,6 +29,9 @@ MAX_PAIRS = 12
 
 # Longer sides are made smaller on the page, so that 24 photographs do not make it heavy.
 MAX_PICTURE_SIDE = 256
+
+# Those of what a network looked at hold two spectrograms, one above the other.
+MAX_LOOK_SIDE = 512
 
 # Unicode categories that no text of a page needs: controls, format marks, surrogates, line and paragraph separators.
 _UNFIT = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -75,6 +79,7 @@ def write_report(
     card: dict[str, Any],
     evaluation: Evaluation,
     filters: np.ndarray | None,
+    looked_at: LookedAt | None = None,
 ) -> Path:
     """Write `report.html` and `figures/*.png` into a folder.
 
@@ -93,6 +98,7 @@ def write_report(
         card: Facts of the network, plain JSON.
         evaluation: The predictions on the test split.
         filters: Kernel of the first convolution, (height, width, channels, filters), or None if there is none.
+        looked_at: What the network looked at in some examples; None for no such section.
 
     Returns:
         Path of the page.
@@ -162,6 +168,7 @@ def write_report(
         classes=class_scores,
         lowest=min((row.f1 for row in class_scores if row.f1 < 1), default=None),
         examples=[_example(evaluation, index) for index in telling],
+        looks=None if looked_at is None else _looks(evaluation, looked_at),
         filters=filters,
         kernels=kernels,
         max_tiles=figures.MAX_FILTER_TILES,
@@ -193,6 +200,34 @@ def _example(evaluation: Evaluation, index: int) -> dict[str, Any]:
         "true_probability": float(evaluation.probabilities[index, true]),
         "probability": float(evaluation.probabilities[index, predicted]),
         "right": true == predicted,
+    }
+
+
+def _looks(evaluation: Evaluation, looked_at: LookedAt) -> dict[str, Any]:
+    """What the network looked at, as the template shows it."""
+    shown: list[tuple[int, bytes | None, list[tuple[str, float]]]] = [
+        (index, figures.encode(picture, MAX_LOOK_SIDE), []) for index, picture in looked_at.pictures
+    ]
+    shown += [(index, None, list(pieces)) for index, pieces in looked_at.texts]
+    examples = []
+    for index, png, pieces in shown:
+        true, predicted = int(evaluation.labels[index]), int(evaluation.predicted[index])
+        examples.append(
+            {
+                "png": png,
+                "pieces": pieces,
+                "name": evaluation.name(index),
+                "true": evaluation.classes[true],
+                "predicted": evaluation.classes[predicted],
+                "probability": float(evaluation.probabilities[index, predicted]),
+                "right": true == predicted,
+            }
+        )
+    return {
+        "note": looked_at.note,
+        "examples": examples,
+        "pieces": looked_at.pieces,
+        "pieces_note": looked_at.pieces_note,
     }
 
 

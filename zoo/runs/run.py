@@ -15,8 +15,9 @@ import tensorflow as tf
 import zoo
 from zoo import data, training, weights
 from zoo.messages import some
-from zoo.report import Evaluation, write_report
+from zoo.report import Evaluation, LookedAt, write_report
 from zoo.runs.drawing import draw_example
+from zoo.runs.looking import look
 
 FORMAT = 1
 CONFIG, RESULT, METRICS, BEST = "config.json", "result.json", "metrics.jsonl", "best"
@@ -170,7 +171,9 @@ class Run:
 
     def _probabilities(self, batches: Any) -> np.ndarray:
         """(examples, classes), which sum to 1: also where the network was trained to answer for each class apart."""
-        rows = make_trainer(self.model, "sgd").predict(batches)
+        return self._summing_to_1(make_trainer(self.model, "sgd").predict(batches))
+
+    def _summing_to_1(self, rows: np.ndarray) -> np.ndarray:
         if self.config["model"]["arguments"].get("classifier_activation", "softmax") == "softmax":
             return rows
         return rows / rows.sum(axis=-1, keepdims=True)
@@ -186,29 +189,47 @@ class Run:
         labels = np.concatenate([labels.numpy() for _, labels in batches.epoch()])
         value_range = tuple(self.config["data"]["value_range"])
 
-        def image(index: int) -> np.ndarray:
+        def example(index: int) -> np.ndarray:
             batch, place = divmod(index, batches.batch_size)
-            example = next(iter(batches.epoch(0, start=batch)))[0][place].numpy()
-            if self._is_of_arrays:
-                return draw_example(example, data.symbol_writer(self.config["data"]["form"]))
-            return self.dataset.picture_of(example, value_range)
+            return next(iter(batches.epoch(0, start=batch)))[0][place].numpy()
 
+        def image(index: int) -> np.ndarray:
+            if self._is_of_arrays:
+                return draw_example(example(index), data.symbol_writer(self.config["data"]["form"]))
+            return self.dataset.picture_of(example(index), value_range)
+
+        evaluation = Evaluation(
+            split=split,
+            classes=tuple(self.config["data"]["classes"]),
+            labels=labels,
+            probabilities=self._probabilities(batches),
+            image=image,
+            name=lambda index: self.dataset.example_name(split, index),
+        )
         return write_report(
             self.folder,
             config=dict(self.config),
             history=self.history(),
             result=result,
             card=zoo.model_card(self.config["model"]["name"]).to_dict(),
-            evaluation=Evaluation(
-                split=split,
-                classes=tuple(self.config["data"]["classes"]),
-                labels=labels,
-                probabilities=self._probabilities(batches),
-                image=image,
-                name=lambda index: self.dataset.example_name(split, index),
-            ),
+            evaluation=evaluation,
             filters=_first_filters(self.model),
+            looked_at=self._look(evaluation, example),
         )
+
+    def _look(self, evaluation: Evaluation, example: Callable[[int], np.ndarray]) -> LookedAt | None:
+        """What the network looked at, of sound and text."""
+        if not self._is_of_arrays:
+            return None
+        size = self.config["training"]["batch_size"]
+
+        def answer(values: np.ndarray) -> np.ndarray:
+            parts = [self.model(values[start : start + size], training=False) for start in range(0, len(values), size)]
+            return self._summing_to_1(np.concatenate([np.asarray(part) for part in parts]))
+
+        known = self.dataset.splits["train"]
+        assert isinstance(known, data.Arrays)
+        return look(self.model, answer, self.config["data"]["form"], evaluation, example, known.values)
 
     def result(self) -> dict[str, Any]:
         """What `result.json` says: why training stopped, the best epoch, the scores on the test split.

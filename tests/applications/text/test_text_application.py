@@ -12,10 +12,10 @@ import zoo
 from applications.text.baselines import accuracies
 from applications.text.commands import add
 from applications.text.manual_pages import collect, words_of
-from applications.text.telling import highlighted, most_telling
 from zoo import runs
 from zoo.cli import main
 from zoo.data.text import Encoder, make_order_task
+from zoo.runs.telling import highlighted, most_telling
 
 KNOBS = {"filters": 20, "dimensions": 16}
 

@@ -11,6 +11,9 @@ import numpy as np
 import zoo
 from zoo.data.text import Encoder
 
+# Texts whose feature maps are in memory at once.
+_BATCH_SIZE = 64
+
 
 @dataclass(frozen=True)
 class Telling:
@@ -48,17 +51,25 @@ def most_telling(
         ValueError: The model is of another family.
     """
     filters = _filters(model)
-    maps = np.asarray(zoo.features(model, ["stride1"])(numbers, training=False)["stride1"])
+    maps = zoo.features(model, ["stride1"])
+    # Of each filter its highest answer to any text, the text, and the position there.
+    values, texts, places = (np.zeros(len(filters), kind) for kind in (np.float32, np.int64, np.int64))
+    for start in range(0, len(numbers), _BATCH_SIZE):
+        found_here = np.asarray(maps(numbers[start : start + _BATCH_SIZE], training=False)["stride1"])
+        highest = found_here.max((0, 1))
+        text = found_here.max(1).argmax(0)
+        better = highest > values
+        values = np.where(better, highest, values)
+        texts = np.where(better, start + text, texts)
+        places = np.where(better, found_here[text, :, np.arange(len(filters))].argmax(1), places)
     weights = np.asarray(model.get_layer("logits").kernel)
     weights = weights - weights.mean(1, keepdims=True)
-    texts, values = maps.max(1).argmax(0), maps.max((0, 1))
     found: dict[str, list[Telling]] = {name: [] for name in classes}
     for label, name in enumerate(classes):
         seen = set()
-        for index in np.argsort(-values * weights[:, label]):
+        for index in np.argsort(-(values * weights[:, label])):
             width, own = filters[index]
-            text = int(texts[index])
-            piece = _piece(encoder, numbers[text], int(maps[text, :, index].argmax()), width)
+            piece = _piece(encoder, numbers[texts[index]], int(places[index]), width)
             if piece in seen or not piece:
                 continue
             seen.add(piece)
