@@ -7,7 +7,9 @@ from typing import Any
 
 def add(commands: Any) -> None:
     """Add `signals` to the command line."""
-    parser = commands.add_parser("signals", help="take the noise off electrocardiograms; compare on time series")
+    parser = commands.add_parser(
+        "signals", help="take the noise off electrocardiograms; compare on time series; look through recordings"
+    )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, help="what to do")
     action = actions.add_parser("denoise", help="train denoisers and compare them with filters")
     action.add_argument("--out", type=Path, metavar="DIR", help="folder for model, figure and numbers (default: none)")
@@ -19,6 +21,12 @@ def add(commands: Any) -> None:
     action.add_argument("--warping", type=float, default=0.1, metavar="PART",
         help="part of the length by which dynamic time warping moves samples (default: 0.1)")  # fmt: skip
     action.set_defaults(run=_nearest)
+    action = actions.add_parser("windows", help="name the class of each window of a long recording")
+    action.add_argument("folder", type=Path, metavar="RUN", help="run folder of a network for signals")
+    action.add_argument("file", type=Path, metavar="FILE", help="recording: .csv, .npy or the .hea of a record")
+    action.add_argument("--hop", type=int, metavar="N",
+        help="samples from one window to the next (default: that of the run)")  # fmt: skip
+    action.set_defaults(run=_windows)
 
 
 def _denoise(arguments: argparse.Namespace) -> None:
@@ -50,3 +58,26 @@ def _nearest(arguments: argparse.Namespace) -> None:
         answers = nearest_neighbour(flat[0], known.labels, flat[1], warping=warping)
         right = float(np.mean(answers == parts["test"].labels))
         print(f"nearest neighbour, {name}: accuracy {100 * right:.2f} %")
+
+
+def _windows(arguments: argparse.Namespace) -> None:
+    import numpy as np
+
+    from zoo import runs
+    from zoo.data.signals import read_windows
+
+    run = runs.open_run(arguments.folder)
+    form = dict(run.config["data"].get("form", {}))
+    if form.get("kind") != "signal":
+        raise ValueError(f"{arguments.folder} was not trained on signals.")
+    if arguments.hop is not None:
+        form["hop"] = arguments.hop
+    windows, begins = read_windows(arguments.file, form)
+    classes = run.config["data"]["classes"]
+    answers = np.concatenate(
+        [np.asarray(run.model(windows[start : start + 64], training=False)) for start in range(0, len(windows), 64)]
+    )
+    for begin, answer in zip(begins.tolist(), answers, strict=True):
+        print(f"{begin}\t{begin + windows.shape[1]}\t{classes[int(answer.argmax())]}\t{answer.max():.3f}")
+    mean = answers.mean(0)
+    print(f"all\t{classes[int(mean.argmax())]}\t{mean.max():.3f}")

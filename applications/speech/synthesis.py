@@ -3,8 +3,10 @@
 apt-get install espeak-ng flite
 """
 
+import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -72,6 +74,80 @@ def synthesise(
                 counts[split] += 1
     _run(jobs)
     return counts
+
+
+def synthesise_shifted(
+    folder: Path, formants: float, names: Sequence[str], words: Sequence[str] = WORDS, *, seed: int = 0
+) -> int:
+    """Write clips of voices whose formants are moved, at their own pitch and speed, as `folder/WORD/VOICE-ACCENT.wav`.
+
+    What is moved is the description of each voice that espeak-ng synthesises from: the resonances of a shorter or a
+    longer vocal tract. The accents, speeds and pitches are drawn from `seed` alone, so that folders of other factors
+    hold the same clips with other formants.
+
+    Args:
+        folder: Folder to write; existing clips are kept.
+        formants: Factor of all formants, 0.5 to 2; 1 for the voices as they are.
+        names: Voices, of `voices()`.
+        words: What is spoken.
+        seed: Seed of accent, speed and pitch.
+
+    Returns:
+        Number of clips.
+
+    Raises:
+        ValueError: espeak-ng is not installed, or the factor is out of its range.
+    """
+    if not 0.5 <= formants <= 2:
+        raise ValueError(f"formants must be from 0.5 to 2. Received: formants={formants}")
+    _require("espeak-ng")
+    about = subprocess.run(["espeak-ng", "--version"], capture_output=True, text=True, check=True).stdout
+    own = Path(about.partition("Data at: ")[2].strip())
+    rng = np.random.default_rng(seed)
+    with tempfile.TemporaryDirectory() as place:
+        copy = Path(place, "espeak-ng-data")
+        shutil.copytree(own, copy)
+        jobs = []
+        for voice in names:
+            variant = own / "voices" / "!v" / voice
+            text = variant.read_text(encoding="utf-8", errors="replace")
+            (copy / "voices" / "!v" / voice).write_text(move_formants(text, formants), encoding="utf-8")
+            for accent in rng.choice(ACCENTS, 2, replace=False).tolist():
+                for word in words:
+                    path = folder / word / f"{_plain(voice)}-{accent}.wav"
+                    options = ["-s", str(rng.integers(130, 200)), "-p", str(rng.integers(30, 71))]
+                    command = ["espeak-ng", f"--path={place}", "-v", f"{accent}+{voice}", *options, "-w", str(path)]
+                    jobs.append((path, [*command, word]))
+        _run(jobs)
+    return len(jobs)
+
+
+def move_formants(variant: str, factor: float) -> str:
+    """The description of a voice of espeak-ng with all formants moved.
+
+    Args:
+        variant: The text of its file; a formant that it does not name is where the language has it.
+        factor: What frequencies are multiplied by.
+
+    Returns:
+        The text of another file.
+
+    Example:
+        >>> from applications.speech.synthesis import move_formants
+        >>> print(move_formants("formant 1 120 75 150 -50", 0.5).splitlines()[0])
+        formant 1 60 75 150 -25
+    """
+    lines, found = [], set()
+    for line in variant.splitlines():
+        if match := re.match(r"formant\s+(\d+)\s+(\d+)((?:\s+-?\d+)*)", line):
+            values = match[3].split()
+            if len(values) > 2:  # an addend in hertz
+                values[2] = str(round(int(values[2]) * factor))
+            line = " ".join(["formant", match[1], str(round(int(match[2]) * factor)), *values])
+            found.add(int(match[1]))
+        lines.append(line)
+    lines += [f"formant {number} {round(100 * factor)} 100 100" for number in range(9) if number not in found]
+    return "\n".join(lines) + "\n"
 
 
 def synthesise_other(folder: Path, words: Sequence[str] = WORDS) -> int:

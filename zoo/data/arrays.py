@@ -191,7 +191,7 @@ def carved(parts: Mapping[str, Arrays], split_seed: int, shown: str) -> dict[str
     """
     first = parts["all"] if "all" in parts else parts["train"]
     fractions: dict[str, Any] = {split: 0.0 for split in ("validation", "test") if split in parts}
-    indices = stratified(first.labels, list(first.names), seed=split_seed, **fractions)
+    indices = stratified(first.labels, list(first.names), seed=split_seed, groups=first.groups, **fractions)
     splits = {split: parts[split] if split != "train" and split in parts else first.chosen(indices[split])
               for split in SPLITS}  # fmt: skip
     if empty := [split for split in SPLITS if not len(splits[split])]:

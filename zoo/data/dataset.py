@@ -405,7 +405,8 @@ def load(
             `folder:PATH` (a folder of class folders, or `train`, `validation` and `test` with class folders each) or
             `shards:DIR` (what `write_shards` wrote). `go:PATH[:ENCODER[:plain]]` (games of Go: an SGF file, a folder
             of such, `gnugo9` for the embedded ones; `zoo.data.go.ENCODERS` has the encoders; "plain" trains without
-            the board's symmetries). `signals:cbf`, `signals:synthetic_control` or `signals:PATH` (.npz, .csv, .tsv),
+            the board's symmetries). `signals:cbf`, `signals:synthetic_control` or `signals:PATH` (.npz, .csv, .tsv,
+            or class folders of recordings, which `signals:PATH?window=256&hop=128` cuts into windows),
             `text:PATH` (.csv, .jsonl, or a folder of class folders), `wav:PATH` (a folder of class folders;
             `wav:PATH?bands=40` chooses the front-end). Sets of TensorFlow Datasets hold pictures, text, or sound with
             the feature `audio` (`tfds:speech_commands?bands=40&rule=warden` chooses the front-end and how much silence
@@ -435,7 +436,7 @@ def load(
     if on_bad not in ("raise", "skip", "count"):
         raise DataError(f"on_bad must be 'raise', 'skip' or 'count'. Received: on_bad={on_bad!r}")
     kind, _, rest = name.partition(":")
-    if group_by is not None and kind not in ("folder", "wav"):
+    if group_by is not None and kind not in ("folder", "wav", "signals"):
         raise DataError(f"group_by is for folders, whose files have names. Received: {name!r}, group_by={group_by!r}")
     if name == "digits":
         from zoo.data import digits
@@ -460,7 +461,7 @@ def load(
     if kind == "signals" and rest:
         from zoo.data.signals import files
 
-        return files.load(name, rest, split_seed)
+        return files.load(name, rest, split_seed, group_by)
     if kind == "text" and rest:
         from zoo.data.text import files as text_files
 

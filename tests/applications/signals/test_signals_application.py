@@ -11,6 +11,7 @@ from applications.signals.commands import add
 from applications.signals.config import DEFAULT, SMOKE
 from applications.signals.denoising import compare, denoise, record, windows
 from applications.signals.nearest import nearest_neighbour
+from zoo import runs
 from zoo.cli import main
 
 
@@ -104,3 +105,24 @@ def test_nearest_neighbours_have_about_the_published_accuracy(capsys):
     assert 83 < distance < 95
     assert 96 < warping <= 100
     assert main(["signals", "nearest", "digits"], add=[add]) == 2
+
+
+@pytest.mark.slow
+def test_each_window_of_a_recording_gets_its_class(tmp_path, capsys):
+    time = np.arange(600)
+    for number in range(20):
+        label, period = (("slow", 40), ("fast", 10))[number % 2]
+        path = tmp_path / "data" / label / f"{number}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.sin(2 * np.pi * (time + number) / period))
+    settings = runs.Settings(model="fcn_1d", data=f"signals:{tmp_path / 'data'}?window=100", epochs=6, batch_size=8)
+    run = runs.train(settings, tmp_path / "run")
+    halves = np.concatenate([np.sin(2 * np.pi * time / 40), np.sin(2 * np.pi * time / 10)])
+    np.save(tmp_path / "long.npy", halves)
+    assert main(["signals", "windows", str(run.folder), str(tmp_path / "long.npy"), "--hop", "50"], add=[add]) == 0
+    *rows, last = capsys.readouterr().out.splitlines()
+    assert len(rows) == (1200 - 100) // 50 + 1
+    assert rows[1].split("\t")[:2] == ["50", "150"]
+    assert last.startswith("all\t")
+    assert {row.split("\t")[2] for row in rows[:10]} == {"slow"}
+    assert {row.split("\t")[2] for row in rows[-10:]} == {"fast"}

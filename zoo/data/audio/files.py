@@ -20,7 +20,7 @@ from zoo.data.arrays import ArrayDataset, Arrays, carved
 from zoo.data.audio.front_end import FrontEnd
 from zoo.data.dataset import OnBad
 from zoo.data.errors import DataError, printable
-from zoo.data.splits import SPLITS, group_names, stratified
+from zoo.data.splits import SPLITS, group_names
 from zoo.messages import some
 
 RATE = 16_000
@@ -239,13 +239,7 @@ def load(name: str, rest: str, split_seed: int, on_bad: OnBad, group_by: str | N
         listed = some(f"{file} ({reason})" for file, reason in sorted(bad.items()))
         raise DataError(f"{len(bad)} of {total} files in {shown} are bad, too many to skip: {listed}. "
                         'on_bad="count" leaves out all of them.')  # fmt: skip
-    if group_by is None or "train" in parts:
-        splits = carved(parts, split_seed, shown)
-    else:
-        whole = parts["all"]
-        groups = group_names(whole.names, group_by)
-        indices = stratified(whole.labels, list(whole.names), seed=split_seed, groups=groups)
-        splits = {split: whole.chosen(indices[split]) for split in SPLITS}
+    splits = carved(parts, split_seed, shown)
     return SoundDataset(
         name=name,
         classes=tuple(map(printable, classes)),

@@ -1,5 +1,6 @@
 """Signals from files, checked whole before the first step."""
 
+import dataclasses
 import hashlib
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,8 @@ import numpy as np
 from zoo.data.arrays import ArrayDataset, Arrays, carved
 from zoo.data.errors import DataError, printable
 from zoo.data.signals.makers import CBF_CLASSES, CONTROL_CLASSES, make_cbf, make_synthetic_control
-from zoo.data.splits import SPLITS
+from zoo.data.signals.recordings import Options, cut, read_folder, read_recording
+from zoo.data.splits import SPLITS, group_names
 
 # Signals that are made: classes, function, number of training and test signals in the UCR archive, where from.
 _MADE = {
@@ -22,30 +24,50 @@ _MADE = {
 _TRAIN_SEED, _TEST_SEED = 0, 1
 
 
-def load(name: str, rest: str, split_seed: int) -> ArrayDataset:
-    """`cbf`, `synthetic_control`, or the path of an .npz, .csv or .tsv file, or of a folder of such of each split.
+def load(name: str, rest: str, split_seed: int, group_by: str | None = None) -> ArrayDataset:
+    """`cbf`, `synthetic_control`, or the path of an .npz, .csv or .tsv file, of a folder of such of each split, or of a
+    folder of class folders of recordings (perhaps in `train`, `validation` and `test`).
 
-    `?validation=train` behind it trains on the validation examples as well and judges epochs by the training examples,
-    as published results for very small sets were measured.
+    Behind a question mark the values of `zoo.data.signals.recordings.Options` may stand, such as `window=256&hop=128`.
     """
     rest, _, text = rest.partition("?")
-    options = _options(text)
+    options = Options.parse(text)
+    path = Path(rest)
+    if rest not in _MADE and path.is_dir() and not any(_is_split(own, "train") for own in path.iterdir()):
+        return _recordings(name, path, split_seed, group_by, options)
+    if group_by is not None or options.form:
+        raise DataError(
+            "group_by, window, hop, rate, down and up are for recordings, files in class folders. "
+            f"Received: {name!r}, group_by={group_by!r}"
+        )
     if rest in _MADE:
         classes, make, num_train, num_test, source = _MADE[rest]
         parts = {"train": make(num_train, seed=_TRAIN_SEED), "test": make(num_test, seed=_TEST_SEED)}
         return _dataset(name, parts, classes, split_seed, f"made by the formula of {source}", "none: numbers", options)
-    path = Path(rest)
     parts, classes = _read(path)
     return _dataset(name, parts, classes, split_seed, printable(str(path)), "as its owner says", options)
 
 
-def _options(text: str) -> dict[str, str]:
-    """What stands behind the question mark, `validation=train`."""
-    options = dict(part.partition("=")[::2] for part in text.split("&") if part)
-    for key, value in options.items():
-        if key != "validation" or value not in ("own", "train"):
-            raise DataError(f"Signals have the option validation=own or validation=train. Received: {text!r}")
-    return options
+def _recordings(name: str, root: Path, split_seed: int, group_by: str | None, options: Options) -> ArrayDataset:
+    """Windows of recordings; those of one recording, or of what `group_by` finds in its name, are in one split."""
+    given = [split for split in SPLITS if (root / split).is_dir()]
+    folders = {split: root / split for split in given} if "train" in given else {"all": root}
+    read = {part: read_folder(folder, options) for part, folder in folders.items()}
+    classes = sorted({label for _, labels, _ in read.values() for label in labels})
+    shown = printable(str(root))
+    if len(classes) < 2:
+        raise DataError(f"{shown} has {len(classes)} classes of recordings; classifying needs two.")
+    if len({values.shape[1:] for values, _, _ in read.values()}) > 1:
+        raise DataError(f"{shown}: the signals of all splits must have one shape; ?window=SAMPLES cuts them.")
+    numbers = {label: index for index, label in enumerate(classes)}
+    parts = {part: (values, np.array([numbers[label] for label in labels], np.int32))
+             for part, (values, labels, _) in read.items()}  # fmt: skip
+    names = {part: own for part, (_, _, own) in read.items()}
+    groups = {part: [item.partition("#")[0] for item in own] for part, own in names.items()}
+    if group_by is not None:
+        groups = {part: group_names(own, group_by) for part, own in groups.items()}
+    printed = tuple(map(printable, classes))
+    return _dataset(name, parts, printed, split_seed, shown, "as its owner says", options, names, groups)
 
 
 def normalised(signal: np.ndarray) -> np.ndarray:
@@ -65,7 +87,7 @@ def read_signal(path: Path, form: Mapping[str, Any]) -> np.ndarray:
     """One signal from a file, as the network takes it.
 
     Args:
-        path: .npy, or .csv or .txt with one row for each sample.
+        path: .npy; .csv or .txt with one row for each sample; .hea, the header of a record of PhysioNet's.
         form: `Dataset.form`.
 
     Returns:
@@ -74,26 +96,45 @@ def read_signal(path: Path, form: Mapping[str, Any]) -> np.ndarray:
     Raises:
         DataError: The file cannot be read, or the signal has another length or number of channels.
     """
-    shown = printable(str(path))
-    try:
-        values = (
-            np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=1)
-        )
-    except (OSError, ValueError) as error:
-        raise DataError(f"{shown} holds no signal: {error}.") from None
-    values = values[:, None] if values.ndim == 1 else values
+    values = read_recording(path, Options.from_form(form))
     if values.shape != tuple(form["shape"]):
-        raise DataError(f"{shown}: expected a signal of {tuple(form['shape'])}. Received: {values.shape}")
-    _require_finite(values, shown)
+        hint = " `zoo signals windows` names the class of each window." if form.get("window") else ""
+        raise DataError(
+            f"{printable(str(path))}: expected a signal of {tuple(form['shape'])}.{hint} Received: {values.shape}"
+        )
     return normalised(values)
+
+
+def read_windows(path: Path, form: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """The windows of a recording, as the network takes them.
+
+    Args:
+        path: As `read_signal` takes it, of any length from a window on.
+        form: `Dataset.form`.
+
+    Returns:
+        Windows (n, samples, channels) float32, and the sample at which each begins, (n,), counted as the network sees
+        the recording.
+
+    Raises:
+        DataError: The file cannot be read, is shorter than a window, or has another number of channels.
+    """
+    samples, channels = form["shape"]
+    options = dataclasses.replace(Options.from_form(form), window=samples)
+    values = read_recording(path, options)
+    if values.shape[1] != channels or len(values) < samples:
+        raise DataError(
+            f"{printable(str(path))}: expected at least {samples} samples of {channels} channels. "
+            f"Received: {values.shape}"
+        )
+    windows = cut(values, options)
+    return normalised(windows), np.arange(len(windows)) * options.step
 
 
 def _read(path: Path) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], tuple[str, ...]]:
     shown = printable(str(path))
     if path.is_dir():
         files = {split: [own for own in sorted(path.iterdir()) if _is_split(own, split)] for split in SPLITS}
-        if not files["train"]:
-            raise DataError(f"{shown} has no file such as train.csv or NAME_TRAIN.tsv.")
         if several := [split for split in SPLITS if len(files[split]) > 1]:
             raise DataError(
                 f"{shown} has several files for {several[0]}: {', '.join(p.name for p in files[several[0]])}."
@@ -197,19 +238,21 @@ def _dataset(
     split_seed: int,
     source: str,
     licence: str,
-    options: Mapping[str, str],
+    options: Options,
+    given_names: Mapping[str, Sequence[str]] | None = None,
+    groups: Mapping[str, Sequence[str]] | None = None,
 ) -> ArrayDataset:
     whole = {}
     for part, (values, labels) in parts.items():
         shaped = values[..., None] if values.ndim == 2 else values
-        names = [f"{part}/{index}" for index in range(len(labels))]
-        whole[part] = Arrays(labels, names, normalised(shaped))
+        names = [f"{part}/{index}" for index in range(len(labels))] if given_names is None else given_names[part]
+        whole[part] = Arrays(labels, names, normalised(shaped), None if groups is None else groups[part])
     digest = hashlib.sha256()
     for own in whole.values():
         digest.update(own.values.tobytes() + own.labels.tobytes())
     shape = next(iter(whole.values())).values.shape[1:]
     splits = carved(whole, split_seed, source)
-    if options.get("validation") == "train":
+    if options.validation == "train":
         known = splits["train"].joined(splits["validation"])
         splits = {**splits, "train": known, "validation": known}
     return ArrayDataset(
@@ -221,5 +264,5 @@ def _dataset(
         licence=licence,
         fingerprint=digest.hexdigest(),
         modality="signal",
-        form={"kind": "signal", "shape": list(shape)},
+        form={"kind": "signal", "shape": list(shape), **options.form},
     )
