@@ -35,6 +35,21 @@ def test_the_place_that_decides_is_found(time, band, shape):
     assert look_at_spectrogram(hears(time, band), spectrogram, 0).max() == 0
 
 
+@pytest.mark.parametrize("cepstral", [False, True])
+def test_silence_is_worth_nothing(cepstral):
+    rng = np.random.default_rng(0)
+    spectrogram = np.full((98, 40, 1), -12.0)
+    spectrogram[40:60] = rng.normal(size=(20, 40, 1))
+
+    def hears_loudness(values):
+        chance = 1 / (1 + np.exp(-values[..., 0].mean((1, 2)) / 3))
+        return np.stack([1 - chance, chance], 1)
+
+    worth = look_at_spectrogram(hears_loudness, spectrogram, 1, cepstral=cepstral)
+    assert worth[:25].max() == worth[75:].max() == 0
+    assert worth[48:52].min() > 0.3
+
+
 def reads(number):
     """A network that knows one word or character alone."""
 

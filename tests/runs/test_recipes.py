@@ -13,7 +13,16 @@ from zoo import cli, runs, training
 # A small network that has what the recipe needs: any size for train_size, drop path or auxiliary classifiers where they
 # are asked for.
 OTHERS = {"lenet5": "lenet5", "googlenet": "googlenet", "inception_v3": "googlenet"}
-RECIPES = {name: OTHERS.get(name, "resnet20") for name in training.list_recipes()}
+# A network that a recipe for sound, text or signals is for: the first that it names.
+NO_PICTURES = {
+    name: models[0]
+    for name in training.list_recipes()
+    if (models := [model for part in training.recipe(name).models for model in zoo.list_models(part)])
+    and zoo.model_card(models[0]).modality in ("audio", "text", "signal")
+}
+RECIPES = {name: OTHERS.get(name, "resnet20") for name in training.list_recipes() if name not in NO_PICTURES}
+# One of each; the others differ from them in numbers alone.
+SHORT_OF_OTHERS = ("time_series_fcn", "kim_cnn", "ds_cnn")
 FAST = ("resnet_cifar",)
 
 
@@ -57,6 +66,24 @@ def test_short_forms_run(tmp_path, name):
 @pytest.mark.parametrize("name", [name for name in RECIPES if name not in FAST])
 def test_every_short_form_runs(tmp_path, name):
     check(train_short(name, tmp_path / "run"), name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHORT_OF_OTHERS)
+def test_short_forms_of_other_modalities_run(tmp_path, name):
+    model = NO_PICTURES[name]
+    modality = zoo.model_card(model).modality
+    if modality == "audio":
+        soundfile = pytest.importorskip("soundfile")
+        for label, hertz in (("low", 300), ("high", 2500)):
+            (tmp_path / "clips" / label).mkdir(parents=True)
+            for index in range(12):
+                tone = 0.3 * np.sin(2 * np.pi * (hertz + 10 * index) * np.arange(12000) / 16000)
+                soundfile.write(tmp_path / "clips" / label / f"{index}.wav", tone, 16000)
+    names = {"audio": f"wav:{tmp_path / 'clips'}", "text": "text:order", "signal": "signals:cbf?validation=train"}
+    knobs = {"filters": 8, "dimensions": 16} if name == "kim_cnn" else {}
+    settings = runs.Settings.from_recipe(training.recipe(name).smoke(), model=model, data=names[modality], knobs=knobs)
+    check(runs.train(settings, tmp_path / "run"), name)
 
 
 def check_opens(run):

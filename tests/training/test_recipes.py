@@ -31,6 +31,25 @@ def test_every_image_model_has_the_recipe_of_its_paper(name):
         assert recipe.hyperparameters.image_size == card.input_shape[:2]
 
 
+# Whose papers do not say how they were trained, or by an optimizer that Keras lacks (NovoGrad); the denoiser is no
+# classifier.
+WITHOUT_RECIPE = ("abdel_hamid_*", "cnn_*", "matchboxnet_*", "dpcnn", "dilated_denoiser")
+
+
+@pytest.mark.parametrize("modality", ["audio", "text", "signal"])
+def test_networks_for_sound_text_and_signals_have_the_recipe_of_their_paper(modality):
+    without = {name for pattern in WITHOUT_RECIPE for name in zoo.list_models(pattern)}
+    for name in zoo.list_models(modality=modality):
+        if name in without:
+            with pytest.raises(ValueError, match=f"One recipe must be that of {name}'s paper. Received: none"):
+                training.paper_recipe(name)
+        else:
+            recipe = training.paper_recipe(name)
+            assert abs(recipe.source.year - zoo.model_card(name).paper.year) <= 1
+            if recipe.published and recipe.published.model == name:
+                assert recipe.published.top1 in {result.top1 for result in zoo.model_card(name).results}
+
+
 def test_patterns_of_models_name_models_that_there_are():
     for name in ALL:
         for pattern in training.recipe(name).models:

@@ -23,6 +23,8 @@ MAX_EXAMPLES, MAX_TEXTS = 12, 2000
 
 # Hidden parts of a spectrogram: one of so many along time and frequency, moved by half of its size.
 TIME_PARTS, FREQUENCY_PARTS = 7, 4
+# Part of the frames that is silence, as far as a clip has some.
+QUIETEST = 0.1
 # Parts of a text: its words, or several together where it is longer.
 MAX_PIECES = 40
 MAX_TELLING = 8
@@ -57,13 +59,15 @@ def look(
     """
     chosen = [(index, example(index)) for index in evaluation.telling(MAX_EXAMPLES).tolist()]
     if form.get("kind") == "sound":
-        pictures = [
-            (index, draw_look(values, look_at_spectrogram(answer, values, int(evaluation.predicted[index]))))
-            for index, values in chosen
-        ]
+        cepstral = bool(form["front_end"]["coefficients"])
+        pictures = []
+        for index, values in chosen:
+            worth = look_at_spectrogram(answer, values, int(evaluation.predicted[index]), cepstral=cepstral)
+            pictures.append((index, draw_look(values, worth)))
         note = (
             "Above the spectrogram: time to the right, low frequencies at the bottom, loud is dark. Below it the same, "
-            "orange where hiding it behind the mean makes the network less sure of its answer; the deeper, the more."
+            "orange where putting silence, the clip's quietest frames, in its place makes the network less sure of its "
+            "answer; the deeper, the more."
         )
         return LookedAt(note, pictures=pictures)
     if form.get("kind") not in ("words", "characters"):
@@ -76,13 +80,14 @@ def look(
     return LookedAt(note, texts=texts, **_pieces(model, encoder, known, evaluation.classes))
 
 
-def look_at_spectrogram(answer: Answer, spectrogram: np.ndarray, label: int) -> np.ndarray:
+def look_at_spectrogram(answer: Answer, spectrogram: np.ndarray, label: int, *, cepstral: bool = False) -> np.ndarray:
     """How much each place of a spectrogram is worth to the answer.
 
     Args:
         answer: The network.
         spectrogram: (frames, bands, maps).
         label: The class whose log-odds fall.
+        cepstral: Whether the bands are cepstral coefficients, of which the first says how loud a frame is.
 
     Returns:
         (frames, bands) float64: 0 where nothing is lost, 1 where most is; zeros where no part is worth anything.
@@ -90,9 +95,11 @@ def look_at_spectrogram(answer: Answer, spectrogram: np.ndarray, label: int) -> 
     frames, bands = spectrogram.shape[:2]
     places = [(time, band) for time in _windows(frames, TIME_PARTS) for band in _windows(bands, FREQUENCY_PARTS)]
     hidden = np.stack([spectrogram] * (len(places) + 1))
-    mean = spectrogram.mean((0, 1))
+    # The mean of all would be louder than silence, and silence would seem to matter where it is made loud.
+    loudness = spectrogram[:, 0, 0] if cepstral else spectrogram[..., 0].mean(1)
+    quiet = spectrogram[np.argsort(loudness)[: max(1, round(QUIETEST * frames))]].mean(0)
     for row, (time, band) in zip(hidden[1:], places, strict=True):
-        row[time, band] = mean
+        row[time, band] = quiet[band]
     odds = _log_odds(answer(hidden)[:, label])
     worth, times = np.zeros((2, frames, bands))
     for (time, band), fall in zip(places, odds[0] - odds[1:], strict=True):

@@ -715,4 +715,185 @@ _OWN = (
     ),
 )  # fmt: skip
 
-RECIPES = (*_PAPERS, *_MODERN, *_OWN)
+# Adam of Keras, as the codes of these papers have it: 0.001, halved when the training loss stalls, not below 0.0001.
+_SERIES = {
+    **_BARE, "optimizer": "adam", "learning_rate": 1e-3, "plateau": 50, "plateau_factor": 0.5, "plateau_floor": 1e-4,
+}  # fmt: skip
+_ON_TRAINING = (
+    "The published runs judge epochs by their training loss and hold nothing out: add ?validation=train to the data. "
+    "The loss is then taken at the end of the epoch, without dropout and with the moving statistics."
+)
+_SHIFT_100_MS, _SPEECH = "timeshift(0.1)", "Speech Commands v1"
+_WHITE = (
+    "Noise between white and brown in place of the recordings of rooms that come with the data, at 0 to 40 decibels "
+    "below the clip; theirs has a tenth of full loudness at most."
+)
+_BC_MASKS = {"bc_resnet_1_5": 1, "bc_resnet_2": 3, "bc_resnet_3": 5, "bc_resnet_6": 7, "bc_resnet_8": 7}
+_BC_RESULTS = {0: 96.6, 5: 97.6, 7: 98.0}
+
+
+def _bc_resnet(models: tuple[str, ...], bands: int) -> Recipe:
+    """BC-ResNet's recipe; the masks of frequencies grow with the network, the smallest has none at all."""
+    masks = f"+specaugment(bands={bands})" if bands else ""
+    return Recipe(
+        name=f"bc_resnet_masks{bands}" if bands else "bc_resnet",
+        summary=f"SGD along a cosine, 200 epochs, noise, {f'masks of up to {bands} bands' if bands else 'no masks'}",
+        source=Source(
+            title="Broadcasted Residual Learning for Efficient Keyword Spotting", year=2021,
+            url="https://arxiv.org/abs/2106.04140", place="section 4.1",
+            checked=("https://github.com/Qualcomm-AI-research/bcresnet/blob/main/main.py",),
+        ),
+        hyperparameters=_hyper(
+            _TORCH, epochs=200, batch_size=100, learning_rate=0.1, weight_decay=1e-3, schedule="cosine",
+            warmup_epochs=5, warmup_shift=True, augment=f"{_SHIFT_100_MS}+noise(0, 40, 0.8){masks}",
+        ),
+        published=Published(model=models[-1], dataset=_SPEECH, top1=_BC_RESULTS[bands], protocol="test set, 12 classes")
+        if bands in _BC_RESULTS else None,
+        differences=(_WHITE,),
+        models=models,
+    )  # fmt: skip
+
+
+_OTHER_MODALITIES = (
+    Recipe(
+        name="time_series_fcn",
+        summary="Adam for 2,000 epochs, the rate halved when the training loss stalls",
+        source=Source(
+            title="Time Series Classification from Scratch with Deep Neural Networks: A Strong Baseline", year=2017,
+            url="https://arxiv.org/abs/1611.06455", place="section III",
+            checked=("https://github.com/hfawaz/dl-4-tsc/blob/master/classifiers/fcn.py",),
+        ),
+        hyperparameters=_hyper(_SERIES, epochs=2000, batch_size=16),
+        published=Published(model="fcn_1d", dataset="UCR CBF", top1=99.4, protocol="test set, mean of ten runs"),
+        differences=(
+            _ON_TRAINING, "The code takes batches of a tenth of the training examples where that is fewer than 16.",
+        ),
+        models=("fcn_1d",),
+    ),
+    Recipe(
+        name="time_series_resnet",
+        summary="Adam for 1,500 epochs, the rate halved when the training loss stalls",
+        source=Source(
+            title="Time Series Classification from Scratch with Deep Neural Networks: A Strong Baseline", year=2017,
+            url="https://arxiv.org/abs/1611.06455", place="section III",
+            checked=("https://github.com/hfawaz/dl-4-tsc/blob/master/classifiers/resnet.py",),
+        ),
+        hyperparameters=_hyper(_SERIES, epochs=1500, batch_size=64),
+        published=Published(model="resnet_1d", dataset="UCR CBF", top1=99.5, protocol="test set, mean of ten runs"),
+        differences=(
+            _ON_TRAINING, "The code takes batches of a tenth of the training examples where that is fewer than 64.",
+        ),
+        models=("resnet_1d",),
+    ),
+    Recipe(
+        name="inception_time",
+        summary="Adam for 1,500 epochs, batches of 64, the rate halved when the training loss stalls",
+        source=Source(
+            title="InceptionTime: Finding AlexNet for Time Series Classification", year=2020,
+            url="https://arxiv.org/abs/1909.04939",
+            checked=("https://github.com/hfawaz/InceptionTime/blob/master/classifiers/inception.py",),
+        ),
+        hyperparameters=_hyper(_SERIES, epochs=1500, batch_size=64),
+        differences=(_ON_TRAINING, "One network; the paper averages the answers of five."),
+        models=("inception_time",),
+    ),
+    Recipe(
+        name="ecg_resnet",
+        summary="Adam, the rate divided by ten when the validation loss stalls",
+        source=Source(
+            title="Cardiologist-level arrhythmia detection and classification in ambulatory electrocardiograms using a "
+            "deep neural network", year=2019, url="https://doi.org/10.1038/s41591-018-0268-3", place="methods",
+            checked=("https://github.com/awni/ecg/blob/master/ecg/train.py",),
+        ),
+        hyperparameters=_hyper(
+            _BARE, epochs=100, batch_size=128, optimizer="adam", learning_rate=1e-3, plateau=2, plateau_factor=0.1,
+            plateau_floor=1e-6, patience=8,
+        ),
+        differences=("The code scales each recording by a random factor where it is told to; signals have none here.",),
+        models=("ecg_resnet34",),
+    ),
+    Recipe(
+        name="kim_cnn",
+        summary="Adadelta, 25 epochs, batches of 50",
+        source=Source(
+            title="Convolutional Neural Networks for Sentence Classification", year=2014,
+            url="https://arxiv.org/abs/1408.5882", place="section 3.1",
+            checked=("https://github.com/yoonkim/CNN_sentence/blob/master/conv_net_sentence.py",),
+        ),
+        hyperparameters=_hyper(
+            _BARE, epochs=25, batch_size=50, optimizer="adadelta", learning_rate=1.0,
+            optimizer_options={"rho": 0.95, "epsilon": 1e-6},
+        ),
+        differences=("The code keeps the epoch with the highest accuracy on the validation examples.",),
+        models=("kim_cnn_*",),
+    ),
+    Recipe(
+        name="char_cnn",
+        summary="SGD, the rate halved every three epochs, ten times",
+        source=Source(
+            title="Character-level Convolutional Networks for Text Classification", year=2015,
+            url="https://arxiv.org/abs/1509.01626", place="section 2.1",
+        ),
+        hyperparameters=_hyper(
+            _TORCH, _falling(0.5, 3), epochs=30, batch_size=128, learning_rate=0.01,
+            optimizer_options={"momentum": 0.9},
+        ),
+        published=Published(model="char_cnn_large", dataset="AG News", top1=87.18, protocol="test set"),
+        differences=("The synonyms that the paper puts in place of words in some of its runs are left out.",),
+        models=("char_cnn_*",),
+    ),
+    Recipe(
+        name="vdcnn",
+        summary="SGD, batches of 128, the rate halved every three epochs",
+        source=Source(
+            title="Very Deep Convolutional Networks for Text Classification", year=2017,
+            url="https://arxiv.org/abs/1606.01781", place="section 4.2",
+        ),
+        hyperparameters=_hyper(
+            _TORCH, _falling(0.5, 3), epochs=15, batch_size=128, learning_rate=0.01,
+            optimizer_options={"momentum": 0.9},
+        ),
+        published=Published(model="vdcnn29", dataset="AG News", top1=91.33, protocol="test set, best pooling"),
+        differences=("The paper refers to the training of Zhang et al. 2015 for the course of the rate.",),
+        models=("vdcnn*",),
+    ),
+    Recipe(
+        name="ds_cnn",
+        summary="Adam at three rates, 10,000 steps each, shifts and noise",
+        source=Source(
+            title="Hello Edge: Keyword Spotting on Microcontrollers", year=2017,
+            url="https://arxiv.org/abs/1711.07128", place="section 4",
+            checked=("https://github.com/ARM-software/ML-KWS-for-MCU/blob/master/train_commands.txt",),
+        ),
+        hyperparameters=_hyper(
+            _BARE, _steps(27, 54, decay=[0.2, 0.04]), epochs=81, batch_size=100, optimizer="adam", learning_rate=5e-4,
+            augment=f"{_SHIFT_100_MS}+noise(0, 40, 0.8)",
+        ),
+        published=Published(model="ds_cnn_l", dataset=_SPEECH, top1=95.4, protocol="test set, 12 classes"),
+        differences=(_WHITE, "Epochs in place of steps, for the 36,923 training clips of 12 classes."),
+        models=("ds_cnn_*",),
+    ),
+    Recipe(
+        name="speech_resnet",
+        summary="SGD for 26 epochs, the rate divided by ten when the validation stalls, shifts and noise",
+        source=Source(
+            title="Deep Residual Learning for Small-Footprint Keyword Spotting", year=2018,
+            url="https://arxiv.org/abs/1710.10361", place="section 3",
+            checked=("https://github.com/castorini/honk/blob/master/utils/train.py",),
+        ),
+        hyperparameters=_hyper(
+            _TORCH, epochs=26, batch_size=64, learning_rate=0.1, weight_decay=1e-5, plateau=3, plateau_factor=0.1,
+            augment=f"{_SHIFT_100_MS}+noise(0, 40, 0.8)",
+        ),
+        published=Published(model="res15", dataset=_SPEECH, top1=95.8, protocol="test set, 12 classes"),
+        differences=(
+            _WHITE, "The paper does not say how many epochs without progress are a plateau; here they are three.",
+        ),
+        models=("res8*", "res15*", "res26*"),
+    ),
+    _bc_resnet(("bc_resnet_1",), 0),
+    *(_bc_resnet(tuple(name for name, width in _BC_MASKS.items() if width == bands), bands)
+      for bands in sorted(set(_BC_MASKS.values()))),
+)  # fmt: skip
+
+RECIPES = (*_PAPERS, *_OTHER_MODALITIES, *_MODERN, *_OWN)
