@@ -51,7 +51,7 @@ AUGMENTATIONS = ("", "shift=1", "shift=2", "shift=1+cutout(2)", "trivialaugment"
 INITIALIZERS = ("own", "glorot_uniform", "he_normal", "truncated_normal")
 
 # Networks that differ in depth (or, where the paper varies it so, in width), by the paper's tables.
-DEPTHS = (
+DEPTHS: tuple[tuple[str, ...], ...] = (
     ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
     ("resnet18", "resnet34"),
     ("resnet50", "resnet101", "resnet152"),
@@ -101,7 +101,7 @@ def space(model: str, part: str = "all", *, preprocessing: bool = True) -> Space
         raise ValueError(
             f'space must be {", ".join(map(repr, PARTS))} or "module:function".{hint} Received: space={part!r}'
         )
-    trained = training if preprocessing and card.modality == "image" else optimisation
+    trained = {"image": training, "audio": hearing}.get(card.modality, optimisation) if preprocessing else optimisation
     if part == "training":
         return lambda hp: {"model": model, **trained(hp)}
     if part == "free" and card.name != "plain_cnn":
@@ -460,3 +460,78 @@ def _combinations(items: Sequence[Any], values: dict[str, Any]) -> Iterator[dict
         return
     for value in dict.fromkeys(first.values):
         yield from _combinations(rest, {**values, first.name: value})
+
+
+# Networks for sound, text and signals.
+
+# From no augmentation of sound to a strong one.
+SOUND_AUGMENTATIONS = (
+    "",
+    "timeshift(0.1)",
+    "timeshift(0.1)+noise(0, 40)",
+    "timeshift(0.1)+noise(0, 40)+specaugment",
+    "timeshift(0.1)+speed(0.2)+noise(0, 40)+specaugment",
+)
+
+DEPTHS += (
+    ("ds_cnn_s", "ds_cnn_m", "ds_cnn_l"),
+    ("bc_resnet_1", "bc_resnet_1_5", "bc_resnet_2", "bc_resnet_3", "bc_resnet_6", "bc_resnet_8"),
+    ("res8", "res15", "res26"),
+    ("res8_narrow", "res15_narrow", "res26_narrow"),
+    ("matchboxnet_3x1x64", "matchboxnet_3x2x64"),
+    ("cnn_trad_fpool3", "cnn_one_fpool3", "cnn_one_fstride4"),
+    ("vdcnn9", "vdcnn17", "vdcnn29", "vdcnn49"),
+    ("char_cnn_small", "char_cnn_large"),
+)
+
+
+def hearing(hp: Any) -> dict[str, Any]:
+    """The training side of networks for sound: `optimisation`, and augmentation of the clips.
+
+    Args:
+        hp: keras-tuner's hyper-parameters.
+
+    Returns:
+        Settings.
+    """
+    return {**optimisation(hp), "augment": hp.Choice("augment", list(SOUND_AUGMENTATIONS), default="")}
+
+
+def _hidden_units(hp: Any, knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """The dense head, most of the weights of these networks."""
+    default = knobs["hidden_units"]
+    return {"hidden_units": hp.Choice("hidden_units", _with([32, 128, 512, 1024], default), default=default)}
+
+
+def _vdcnn(hp: Any, knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """Section 4.5 of 2017, shortcuts; the dense head."""
+    return {"shortcut": hp.Boolean("shortcut", default=knobs["shortcut"]), **_hidden_units(hp, knobs)}
+
+
+def _dpcnn(hp: Any, knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """Section 3 of 2017: depth and width; dropout before the classifier."""
+    return {
+        "dimensions": hp.Choice("dimensions", _with([50, 100, 300], knobs["dimensions"]), default=knobs["dimensions"]),
+        "filters": hp.Choice("filters", _with([50, 100, 250], knobs["filters"]), default=knobs["filters"]),
+        "blocks": hp.Int("blocks", 1, 7, default=knobs["blocks"]),
+        "dropout": _fraction(hp, "dropout", 0.6, knobs["dropout"]),
+    }
+
+
+def _inception_time(hp: Any, knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """Section 5 of 2020: depth, filters, bottleneck."""
+    return {
+        "depth": hp.Choice("depth", [3, 6, 9], default=knobs["depth"]),
+        "filters": hp.Choice("filters", _with([16, 32, 64], knobs["filters"]), default=knobs["filters"]),
+        "bottleneck": hp.Choice("bottleneck", _with([16, 32, 64], knobs["bottleneck"]), default=knobs["bottleneck"]),
+        "dropout": _fraction(hp, "dropout", 0.6, knobs["dropout"]),
+    }
+
+
+_FAMILIES |= {
+    "abdel_hamid": _hidden_units,
+    "dpcnn": _dpcnn,
+    "inception_time": _inception_time,
+    "trad_fpool": _hidden_units,
+    "vdcnn": _vdcnn,
+}

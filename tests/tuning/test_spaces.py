@@ -92,6 +92,37 @@ def test_both_ends_of_every_range_build_in_each_family(name):
         assert build(name, {item.name: bounds(item)[end] for item in known}).output_shape == (None, 3)
 
 
+# Of sound, text and signals, the cheapest network of each family with knobs that its space names.
+OTHERS = ("abdel_hamid_lws", "cnn_one_fpool3", "dpcnn", "inception_time", "vdcnn9")
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_both_ends_of_every_range_build_for_other_modalities(name):
+    card = zoo.model_card(name)
+    shape = (min(card.input_shape[0], 128), *card.input_shape[1:])
+    known = spaces.declared(spaces.space(name, "model")).space
+    counts = set()
+    for end in (0, 1):
+        hp = keras_tuner.HyperParameters()
+        hp.values = {item.name: bounds(item)[end] for item in known if item.name != "network"}
+        settings = runs.Settings(**spaces.space(name, "model")(hp))
+        with undrawn():
+            model = zoo.create_model(name, classes=3, input_shape=shape, **settings.knobs)
+        assert model.output_shape == (None, 3)
+        counts.add(model.count_params())
+    assert len(counts) == 2
+
+
+def test_sound_is_augmented_in_a_search():
+    known = {item.name: item for item in spaces.declared(spaces.space("ds_cnn_s", "all")).space}
+    assert list(known["network"].values) == ["ds_cnn_s", "ds_cnn_m", "ds_cnn_l"]
+    for text in known["augment"].values:
+        zoo.data.Augmentation.parse(text)
+    assert "augment" not in {item.name for item in spaces.declared(spaces.space("fcn_1d", "all")).space}
+    quiet = spaces.declared(spaces.space("ds_cnn_s", "all", preprocessing=False)).space
+    assert "augment" not in {item.name for item in quiet}
+
+
 def test_both_ends_of_every_range_of_the_training_are_settings():
     defaults = {item.name: item.default for item in spaces.declared(spaces.space("simple_cnn", "training")).space}
     default, found, changes = as_text(runs.Settings(model="simple_cnn")), [], set()
