@@ -7,6 +7,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -93,12 +94,16 @@ def values(rng, variable):
 def test_outputs_under_jax_are_those_under_tensorflow(tmp_path):
     if importlib.util.find_spec("jax") is None:
         pytest.skip("jax is not installed")
-    results = {}
-    for backend in ("tensorflow", "jax"):
+
+    def results_of(backend):
         path = tmp_path / f"{backend}.npz"
         environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
         subprocess.run([sys.executable, __file__, path], env=environment, check=True)
-        results[backend] = np.load(path)
+        return np.load(path)
+
+    with ThreadPoolExecutor() as pool:
+        results = {backend: pool.submit(results_of, backend) for backend in ("tensorflow", "jax")}
+        results = {backend: result.result() for backend, result in results.items()}
     assert set(results["jax"].files) == set(results["tensorflow"].files)
     assert len(results["jax"].files) > 28
     for name, expected in results["tensorflow"].items():

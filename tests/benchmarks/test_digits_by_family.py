@@ -6,7 +6,7 @@ import pytest
 import zoo
 
 # Those that need less than a minute on two cores that are busy with other tests too.
-QUICK = ("lenet", "resnet", "squeezenet")
+QUICK = ("lenet", "resnet")
 
 
 def test_every_family_of_pictures_has_a_network():

@@ -11,8 +11,15 @@ import zoo
 from zoo import cli, runs, training
 
 # A small network that has what the recipe needs: any size for train_size, drop path or auxiliary classifiers where they
-# are asked for.
-OTHERS = {"lenet5": "lenet5", "googlenet": "googlenet", "inception_v3": "googlenet"}
+# are asked for; else the one that is ready first.
+OTHERS = {"lenet5": "lenet5", "googlenet": "googlenet", "inception_v3": "googlenet", "resnet_cifar": "resnet20"}
+
+
+def ready(recipe):
+    needs = training.recipe(recipe).hyperparameters
+    return "resnet20" if needs.knobs or needs.train_size or needs.head_epochs else "simple_cnn"
+
+
 # A network that a recipe for sound, text or signals is for: the first that it names.
 NO_PICTURES = {
     name: models[0]
@@ -20,7 +27,7 @@ NO_PICTURES = {
     if (models := [model for part in training.recipe(name).models for model in zoo.list_models(part)])
     and zoo.model_card(models[0]).modality in ("audio", "text", "signal")
 }
-RECIPES = {name: OTHERS.get(name, "resnet20") for name in training.list_recipes() if name not in NO_PICTURES}
+RECIPES = {name: OTHERS.get(name, ready(name)) for name in training.list_recipes() if name not in NO_PICTURES}
 # One of each; the others differ from them in numbers alone.
 SHORT_OF_OTHERS = ("time_series_fcn", "kim_cnn", "ds_cnn")
 FAST = ("resnet_cifar",)
@@ -31,6 +38,8 @@ def train_short(name, folder, **changes):
     if model == "resnet20":
         changes = {"image_size": (12, 12), **changes} if training.recipe(name).hyperparameters.train_size else changes
         changes = {"train_size": (8, 8), **changes} if "image_size" in changes else {"image_size": None, **changes}
+    if model == "simple_cnn":
+        changes = {"image_size": None, **changes}
     if model == "googlenet":
         changes = {"image_size": None, "knobs": {"stem": "cifar"}, **changes}
     settings = runs.Settings.from_recipe(training.recipe(name).smoke(), model=model, **changes)

@@ -316,8 +316,8 @@ def check_whole(folder):
 
 @pytest.mark.slow
 def test_kill_at_any_moment_leaves_no_half_written_file(tmp_path):
-    """Six moments spread over a training that improves in every epoch, evaluates and writes its report."""
-    command = [sys.executable, "-m", "zoo", "train", "simple_cnn", "--epochs", "12", "--batch-size", "128", "--out"]
+    """Four moments spread over a training that improves in every epoch, evaluates and writes its report."""
+    command = [sys.executable, "-m", "zoo", "train", "simple_cnn", "--epochs", "8", "--batch-size", "128", "--out"]
 
     def start(folder):
         """A training whose folder has just come to be."""
@@ -331,13 +331,13 @@ def test_kill_at_any_moment_leaves_no_half_written_file(tmp_path):
     assert process.wait() == 0
     seconds = time.monotonic() - began
     killed = 0
-    for index in range(6):
+    for index in range(4):
         process = start(tmp_path / str(index))
-        time.sleep(seconds * index / 6)
+        time.sleep(seconds * index / 4)
         process.send_signal(signal.SIGKILL)
         killed += process.wait() == -signal.SIGKILL
         check_whole(tmp_path / str(index))
-    assert killed > 2
+    assert killed > 1
 
 
 @pytest.mark.parametrize("epochs_before", [1, 3])
