@@ -54,7 +54,7 @@ class SymmetricConv2D(layers.Layer):
         self.kernel_size = (kernel_size, kernel_size)
         self._taps = _numbered(_symmetries(kernel_size).min(axis=0))
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         channels = input_shape[-1]
         # He's, for as many taps as the filter has and not for as many weights.
         deviation = math.sqrt(2 / (len(self._taps) * channels))
@@ -110,7 +110,7 @@ class SymmetricBoardDense(layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         _, height, width, channels = input_shape
-        if height is None or height != width:
+        if height is None or channels is None or height != width:
             raise ValueError(
                 f"Weights are tied by symmetry on square boards of known size. Received shape {tuple(input_shape)}. "
                 "Give input_shape in full, with as many rows as columns."
@@ -137,9 +137,9 @@ class SymmetricBoardDense(layers.Layer):
         y = ops.matmul(x, ops.cast(kernel, self.compute_dtype))
         return y + ops.cast(ops.take(self.bias, self._points, axis=0), self.compute_dtype)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        _, height, width, _ = input_shape
-        return (input_shape[0], height * width)
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        batch, height, width, _ = input_shape
+        return (batch, height * width)
 
     def count_macs(self, output_shape: tuple[int, ...]) -> int:
         """Multiply-accumulates for one example."""
