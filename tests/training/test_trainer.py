@@ -369,3 +369,26 @@ def test_model_made_before_trains_on_the_one_device_that_there_is():
     )
     digits = zoo.data.load("digits").pipeline("validation", batch_size=64, image_size=(28, 28))
     assert np.isfinite(trainer.fit(digits, epochs=1)[0]["loss"])
+
+
+def test_pictures_of_any_size_are_labelled_pixel_by_pixel():
+    """Metrics are made before the first batch, whose extents are not known then."""
+    keras.utils.set_random_seed(0)
+    source = keras.Input((None, None, 1))
+    model = keras.Model(source, keras.layers.Conv2D(3, 3, padding="same", activation="softmax")(source))
+    rng = np.random.default_rng(0)
+    batches = [
+        (rng.normal(size=(2, side, side + 1, 1)).astype("float32"), rng.integers(0, 3, (2, side, side + 1)))
+        for side in (4, 6)
+    ]
+    spec = tf.TensorSpec((None, None, None, 1)), tf.TensorSpec((None, None, None), tf.int64)
+    data = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=spec)
+    data = data.apply(tf.data.experimental.assert_cardinality(2))
+    trainer = training.Trainer(
+        model, optimizer="sgd", loss="sparse_categorical_crossentropy", metrics=["sparse_categorical_accuracy"]
+    )
+    (record,) = trainer.fit(data, epochs=1)
+    scores = trainer.evaluate(data)
+    right = [(np.asarray(model(x)).argmax(-1) == y).mean() for x, y in batches]  # pictures count alike, large or small
+    assert scores["sparse_categorical_accuracy"] == pytest.approx(np.mean(right))
+    assert np.isfinite(record["loss"])

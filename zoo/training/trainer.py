@@ -622,8 +622,8 @@ class Trainer:
         _, spec, _ = _unpack(data.element_spec)
 
         def update() -> None:
-            labels = tf.zeros([1, *spec.shape[1:]], spec.dtype)
-            outputs = tf.zeros([1, *self._outputs.shape[1:]])
+            labels = tf.zeros(_of_one(spec.shape), spec.dtype)
+            outputs = tf.zeros(_of_one(self._outputs.shape))
             for metric in self._metrics:
                 metric.update_state(labels, outputs)
 
@@ -903,6 +903,11 @@ class _Cut:
             return total, tf.nest.map_structure(lambda tensor: tensor[begin:end], batch)
 
         return _epoch(self._data, epoch, start).map(cut)
+
+
+def _of_one(shape: Sequence[int | None]) -> list[int]:
+    """The shape of one example; what is not known is 1."""
+    return [1, *(extent or 1 for extent in shape[1:])]
 
 
 def _unpack(batch: Any) -> tuple[Any, Any, Any]:

@@ -1,0 +1,115 @@
+"""The subcommand `zoo segment`."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add(commands: Any) -> None:
+    """Add `segment` to the command line."""
+    parser = commands.add_parser("segment", help="give each pixel a class: train, evaluate, draw")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, help="what to do")
+    action = actions.add_parser("train", help="train a network over a body of the zoo, and score it")
+    action.add_argument("--data", metavar="SOURCE", help="digits, folder:PATH, voc:PATH or tfds:oxford_iiit_pet")
+    action.add_argument("--size", type=int, metavar="N", help="side of the pictures in pixels")
+    action.add_argument("--count", type=int, metavar="N", help="most training examples")
+    action.add_argument("--network", metavar="NAME", help="fcn, unet, unet_over or deeplab_v3")
+    action.add_argument("--body", metavar="MODEL", help="registered network under it")
+    action.add_argument("--knob", action="append", metavar="NAME=VALUE", help="of the body, such as output_stride=8")
+    action.add_argument("--levels", metavar="A,B,…", help="endpoints of the body, from the coarsest to finer ones")
+    action.add_argument("--option", action="append", metavar="NAME=VALUE", help="of the network, such as filters=16")
+    action.add_argument("--weights", metavar="TAG", help="published weights of the body")
+    action.add_argument("--epochs", type=int, metavar="N")
+    action.add_argument("--batch-size", type=int, metavar="N")
+    action.add_argument("--learning-rate", type=float, metavar="RATE")
+    action.add_argument("--foreground", type=float, metavar="W", help="weight of pixels that are not of class 0")
+    action.add_argument("--mirror", action="store_true", default=None, help="mirror training pictures by lot")
+    action.add_argument("--seed", type=int, metavar="N")
+    action.add_argument("--smoke", action="store_true", help="seconds instead of minutes, to see that it works")
+    action.add_argument("--out", type=Path, metavar="DIR", required=True, help="new run folder, or an interrupted one")
+    action.set_defaults(run=_train)
+    action = actions.add_parser(
+        "evaluate", help="scores of a run on a split, the baseline beside it where there is one"
+    )
+    action.add_argument("folder", type=Path, metavar="RUN")
+    action.add_argument("--split", default="test", choices=["train", "validation", "test"])
+    action.set_defaults(run=_evaluate)
+    action = actions.add_parser("predict", help="draw the classes of a picture's pixels over it")
+    action.add_argument("folder", type=Path, metavar="RUN")
+    action.add_argument("picture", type=Path, metavar="PICTURE", help="of any size")
+    action.add_argument("--out", type=Path, metavar="FILE.png", default=Path("segmented.png"))
+    action.set_defaults(run=_predict)
+
+
+def _pairs(texts: list[str] | None, option: str) -> dict[str, Any]:
+    import ast
+
+    found: dict[str, Any] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ValueError(f"{option} takes NAME=VALUE. Received: {text!r}")
+        try:
+            found[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            found[name] = value
+    return found
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    import dataclasses
+
+    from applications.segment import config, learning
+
+    plain = (
+        "data", "size", "count", "network", "body", "weights", "epochs", "batch_size", "learning_rate", "foreground",
+        "mirror", "seed",
+    )  # fmt: skip
+    changes = {name: getattr(arguments, name) for name in plain if getattr(arguments, name) is not None}
+    if arguments.body is not None or arguments.knob:
+        changes["knobs"] = _pairs(arguments.knob, "--knob")
+    if arguments.option:
+        changes["options"] = _pairs(arguments.option, "--option")
+    if arguments.levels is not None:
+        changes["levels"] = tuple(arguments.levels.split(","))
+    chosen = dataclasses.replace(config.SMOKE if arguments.smoke else config.DEFAULT, **changes)
+    _, found = learning.train(chosen, arguments.out)
+    _, _, classes, _ = learning.open_run(arguments.out)
+    _print(found, classes)
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from applications.segment import learning, scenes
+    from applications.segment.baseline import Baseline
+    from applications.segment.scores import score
+
+    model, config, classes, _ = learning.open_run(arguments.folder)
+    part = scenes.load(config.data, arguments.split, size=config.size, seed=config.seed)
+    _print(learning.evaluate(model, config, part), classes)
+    if config.data == "digits":
+        known = scenes.load(config.data, "train", size=config.size, count=config.count, seed=config.seed)
+        found = score(part.masks, Baseline(known)(part.pictures), len(classes))
+        print(f"threshold, components and SVM: mean IoU {found.mean_iou:.3f}, boundaries {found.boundary_iou:.3f}")
+
+
+def _print(found: Any, classes: tuple[str, ...]) -> None:
+    for name, value in zip(classes, found.iou, strict=True):
+        print(f"{name:16s} IoU {value:.3f}")
+    print(
+        f"mean IoU {found.mean_iou:.3f}, boundaries {found.boundary_iou:.3f}, pixel accuracy {found.pixel_accuracy:.3f}"
+    )
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    import numpy as np
+    from PIL import Image
+
+    from applications.segment import drawing, learning
+
+    model, config, classes, channels = learning.open_run(arguments.folder)
+    with Image.open(arguments.picture) as picture:
+        values = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+    values = values.reshape(*values.shape[:2], channels)
+    answer = learning.answers(model, config, values[None])[0]
+    drawing.overlay(values, answer, classes, arguments.out)
+    print(arguments.out)

@@ -1,0 +1,189 @@
+"""Segmentation from scenes to scores, and by the command line."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from applications.segment import baseline, learning, scenes, scores
+from applications.segment.commands import add
+from applications.segment.config import SMOKE, Segmentation
+from zoo import cli
+
+
+@pytest.fixture(scope="module")
+def made():
+    pytest.importorskip("skimage.data", reason="the textures come with the extra `vision`")
+    return scenes.load("digits", "train", count=40)
+
+
+def test_scenes_show_what_their_masks_say(made):
+    assert made.pictures.shape == (40, 32, 32, 1)
+    assert made.masks.shape == (40, 32, 32)
+    again = scenes.load("digits", "train", count=40)
+    np.testing.assert_array_equal(again.pictures, made.pictures)
+    other = scenes.load("digits", "validation", count=40)
+    assert (other.pictures != made.pictures).any()
+    assert set(np.unique(made.masks)) <= set(range(11))
+    assert all(0 < (mask > 0).sum() < 400 for mask in made.masks)
+    # Ink is far from the texture around it.
+    ink = [abs(picture[mask > 0].mean() - picture[mask == 0].mean()) for picture, mask in zip(*pair(made), strict=True)]
+    assert np.mean(ink) > 40
+
+
+def command(words):
+    return cli.main(words, add=[add])
+
+
+def pair(part):
+    return part.pictures[..., 0].astype(float), part.masks
+
+
+def test_no_digit_is_in_two_splits():
+    kept = [{picture.tobytes() for picture in scenes._digits(split)[0]} for split in scenes.SPLITS]
+    assert [len(one) for one in kept] == [1078, 360, 359]
+    assert not kept[0] & kept[1] and not kept[0] & kept[2] and not kept[1] & kept[2]  # noqa: PT018
+
+
+def test_scores_by_hand():
+    truth = np.zeros((1, 4, 4), "uint8")
+    truth[0, :, 2:] = 1
+    answers = truth.copy()
+    answers[0, 0, 1] = 1
+    truth[0, 3, 3] = scenes.IGNORED
+    answers[0, 3, 3] = 2
+    found = scores.score(truth, answers, 3)
+    assert found.iou[:2] == pytest.approx((7 / 8, 7 / 8))
+    assert np.isnan(found.iou[2])
+    assert found.mean_iou == pytest.approx(7 / 8)
+    assert found.pixel_accuracy == pytest.approx(14 / 15)
+    assert found.boundary_iou <= found.mean_iou
+
+
+def test_borders_are_where_classes_meet():
+    mask = np.zeros((5, 6), int)
+    mask[:, 3:] = 1
+    assert scores.near_borders(mask, 1)[0].tolist() == [False, False, True, True, False, False]
+
+
+def test_loss_leaves_out_what_is_ignored_and_weighs_the_foreground():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(2, 3, 3, 4)).astype("float32")
+    labels = rng.integers(0, 4, (2, 3, 3)).astype("uint8")
+    labels[0, 0] = scenes.IGNORED
+    found = np.asarray(learning.PixelCrossEntropy(4.0).call(labels, logits)).mean((1, 2))
+    for picture in range(2):
+        known = labels[picture] != scenes.IGNORED
+        chance = np.exp(logits[picture]) / np.exp(logits[picture]).sum(-1, keepdims=True)
+        each = -np.log([p[label] for p, label in zip(chance[known], labels[picture][known], strict=True)])
+        weights = np.where(labels[picture][known] > 0, 4.0, 1.0)
+        assert found[picture] == pytest.approx((each * weights).sum() / weights.sum(), rel=1e-5)
+    again = keras.losses.deserialize(keras.losses.serialize(learning.PixelCrossEntropy(2.0)))
+    assert again.foreground == 2.0
+
+
+def test_otsu_is_that_of_scikit_image():
+    filters = pytest.importorskip("skimage.filters", reason="it comes with the extra `vision`")
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(60, 10, 500), rng.normal(180, 20, 200)]).clip(0, 255).astype("uint8")
+    assert baseline.otsu(values) == filters.threshold_otsu(values)
+
+
+def test_the_baseline_finds_digits(made):
+    known = scenes.load("digits", "train", count=300)
+    found = scores.score(made.masks, baseline.Baseline(known)(made.pictures), 11)
+    assert found.mean_iou > 0.3
+
+
+def test_a_run_trains_ends_and_draws(tmp_path, capsys, made):
+    folder = tmp_path / "run"
+    assert command(["segment", "train", "--smoke", "--out", str(folder)]) == 0
+    assert "mean IoU" in capsys.readouterr().out
+    assert command(["segment", "evaluate", str(folder)]) == 0
+    assert "threshold, components and SVM: mean IoU" in capsys.readouterr().out
+    Image.fromarray(np.zeros((37, 45), "uint8")).save(tmp_path / "picture.png")
+    out = tmp_path / "drawn.png"
+    assert command(["segment", "predict", str(folder), str(tmp_path / "picture.png"), "--out", str(out)]) == 0
+    with Image.open(out) as drawn:
+        assert drawn.size == (900, 450)
+    # Trained once more it goes on from its last checkpoint, and ends with the same scores.
+    before = json.loads((folder / learning.RESULT).read_text())
+    _, found = learning.train(SMOKE, folder)
+    assert found.mean_iou == pytest.approx(before["mean_iou"])
+    with pytest.raises(ValueError, match="holds another training"):
+        learning.train(dataclasses.replace(SMOKE, seed=3), folder)
+
+
+@pytest.mark.slow
+def test_a_short_training_learns_classes(made):
+    config = Segmentation(count=1200, epochs=10)
+    _, found = learning.train(config)
+    assert found.mean_iou > 0.35, found
+
+
+def write_pairs(folder, masks, classes=("sky", "tree")):
+    for split in scenes.SPLITS:
+        for kind in ("images", "masks"):
+            (folder / split / kind).mkdir(parents=True)
+        for number, mask in enumerate(masks):
+            picture = np.random.default_rng(number).integers(0, 255, (*mask.shape, 3), "uint8")
+            Image.fromarray(picture).save(folder / split / "images" / f"{number}.jpg")
+            Image.fromarray(mask).save(folder / split / "masks" / f"{number}.png")
+    (folder / "classes.txt").write_text("\n".join(classes))
+
+
+def test_a_folder_of_pictures_and_masks(tmp_path):
+    mask = np.zeros((20, 30), "uint8")
+    mask[5:, 10:] = 1
+    mask[0] = scenes.IGNORED
+    write_pairs(tmp_path, [mask, mask])
+    found = scenes.load(f"folder:{tmp_path}", "validation")
+    assert found.classes == ("sky", "tree")
+    np.testing.assert_array_equal(found.masks, [mask, mask])
+    assert scenes.load(f"folder:{tmp_path}", "test", size=16).pictures.shape == (2, 16, 16, 3)
+
+
+def test_bad_folders_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="classes.txt must name the classes, one a line; it is not there"):
+        scenes.load(f"folder:{tmp_path}", "train")
+    write_pairs(tmp_path, [np.full((8, 8), 2, "uint8")])
+    with pytest.raises(ValueError, match=r"0.png has the class 2, and there are 2, from 0"):
+        scenes.load(f"folder:{tmp_path}", "train")
+    (tmp_path / "train" / "masks" / "0.png").unlink()
+    with pytest.raises(ValueError, match=r"0.jpg has no mask: .*0.png is not there"):
+        scenes.load(f"folder:{tmp_path}", "train")
+    with pytest.raises(
+        ValueError, match="Sources are digits, folder:PATH, voc:PATH and tfds:oxford_iiit_pet. Received"
+    ):
+        scenes.load("mnist", "train")
+    with pytest.raises(ValueError, match="split must be one of train, validation, test. Received: 'dev'"):
+        scenes.load("digits", "dev")
+
+
+def test_a_folder_of_pascal_voc(tmp_path):
+    names = [f"2007_{number:06d}" for number in range(20)]
+    for kind in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (tmp_path / kind).mkdir(parents=True)
+    for name in names:
+        Image.fromarray(np.zeros((12, 10, 3), "uint8")).save(tmp_path / "JPEGImages" / f"{name}.jpg")
+        mask = Image.fromarray(np.full((12, 10), 15, "uint8"), mode="P")
+        mask.putpalette([0] * 768)
+        mask.save(tmp_path / "SegmentationClass" / f"{name}.png")
+    (tmp_path / "ImageSets" / "Segmentation" / "train.txt").write_text("\n".join(names))
+    (tmp_path / "ImageSets" / "Segmentation" / "val.txt").write_text(names[0])
+    source = f"voc:{tmp_path}"
+    assert [len(scenes.load(source, split)) for split in scenes.SPLITS] == [18, 2, 1]
+    found = scenes.load(source, "test")
+    assert found.classes[found.masks[0, 0, 0]] == "person"
+    with pytest.raises(ValueError, match="is no folder of PASCAL VOC"):
+        scenes.load(f"voc:{tmp_path / 'JPEGImages'}", "train")
+
+
+def test_settings_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="network must be one of fcn, unet, unet_over, deeplab_v3. Received: 'segnet'"):
+        Segmentation(network="segnet")
+    with pytest.raises(ValueError, match="A body sees pictures. Received: 'go_policy_128'"):
+        learning.build(Segmentation(body="go_policy_128"), 1, 3)
