@@ -18,7 +18,8 @@ def main(folder: str, devices: str) -> int:
     from tuning.plan import Plan
     from tuning.records import open_search
     from tuning.tuner import Tuner
-    from tuning.workers import FATAL, REPLACE, TRIALS
+    from tuning.workers import BUSY, FATAL, REPLACE, TRIALS
+    from zoo.training import RunInUse
 
     search = open_search(folder)
     plan = Plan.from_json(search.config)
@@ -26,6 +27,9 @@ def main(folder: str, devices: str) -> int:
     stand_in = keras_tuner.Oracle(objective=plan.objective)
     try:
         complete = Tuner(plan, Path(folder), stand_in, devices=json.loads(devices)).search(most=TRIALS)
+    except RunInUse as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return BUSY
     except OSError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return FATAL

@@ -36,6 +36,9 @@ _MOST_DEATHS_AT_START = 5
 TRIALS = 20
 REPLACE = 75
 
+# What a worker ends with whose trial another process still has: one of a chief that is dead, which saves and ends.
+BUSY = 76
+
 # What a worker ends with that no other could mend: bad input, or a full disk.
 FATAL = 2
 
@@ -110,7 +113,8 @@ class _Group:
                 if code == REPLACE:
                     self._processes[name] = self._start(name)
                     continue
-                self._oracle.crashed(name, f"signal {-code}" if code < 0 else f"exit code {code}")
+                if code != BUSY:
+                    self._oracle.crashed(name, f"signal {-code}" if code < 0 else f"exit code {code}")
                 mark = (len(self._oracle.trials), ended, self._oracle.epochs_under_way(name))
                 vain[name] = vain[name] + 1 if marks.get(name) == mark else 1
                 marks[name] = mark

@@ -146,3 +146,43 @@ def test_two_workers_do_what_one_does_though_one_is_killed_and_the_chief_too(tmp
     assert sorted(map(comparable, two.trials), key=str) == sorted(map(comparable, one.trials), key=str)
     for process in (alone, again):
         process.stderr.close()
+
+
+def chief_of(folder):
+    """Process numbers of the searches in a folder, under a launcher or not."""
+    return [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if b"tuning.search(" in (line := read(path)) and str(folder).encode() in line and b"launch" not in line
+    ]
+
+
+def read(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_killed_chief_is_started_again_by_the_launcher(tmp_path):
+    import signal
+
+    folder = tmp_path / "a"
+    script = (
+        f"import tuning; tuning.search('simple_cnn', out={str(folder)!r}, space='model', seed=3, trials=3, epochs=2, "
+        "workers=2)"
+    )
+    line = [sys.executable, "-m", "zoo", "launch", "--workers", "1", "--restarts", "1", "--", sys.executable, "-c"]
+    launcher = subprocess.Popen([*line, script], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+    wait_for(lambda: len(begun(folder)) >= 2)
+    (first,) = chief_of(folder)
+    os.kill(first, signal.SIGKILL)
+    printed, _ = launcher.communicate(timeout=400)
+    assert launcher.returncode == 0, printed[-2000:]
+    assert "worker 0 has ended with exit code 137" in printed
+    assert "all workers start again (1 of 1)" in printed
+    found = tuning.open_search(folder)
+    assert sorted(trial.id for trial in found.trials) == ["0000", "0001", "0002"]
+    assert {trial.status for trial in found.trials} == {"COMPLETED"}
+    assert [line["event"] for line in found.log.lines()].count("session") == 2
