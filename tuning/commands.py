@@ -38,6 +38,9 @@ def add_tune(commands: Any) -> None:
         help="largest number of epochs of a trial (default: the recipe's, else 150)")  # fmt: skip
     add("--factor", type=int, default=3, metavar="N",
         help="hyperband and successive halving: of so many trials of a rung one goes on (default: 3)")  # fmt: skip
+    add("--pareto", choices=COSTS, metavar="COST",
+        help="search for the best at every cost, params, macs or latency_ms: two objectives, for tpe "
+             "(default: the objective alone)")  # fmt: skip
     add("--finalists", type=int, default=0, metavar="N",
         help="train the best N configurations, and the defaults, to their end on each fold; the highest mean wins "
              "(default: 0, no final round)")  # fmt: skip
@@ -95,6 +98,7 @@ def _tune(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         workers=arguments.workers,
         factor=arguments.factor,
+        pareto=arguments.pareto,
         finalists=arguments.finalists,
         folds=arguments.folds,
         devices=arguments.devices,
@@ -109,6 +113,10 @@ def _tune(arguments: argparse.Namespace) -> None:
 
     if finals := summary(found):
         print(finals)
+    if arguments.pareto:
+        for trial in found.pareto(arguments.pareto):
+            cost = f"{trial.costs[arguments.pareto]:,.6g}"
+            print(f"front: trial {trial.id}, {found.objective} {trial.score:.4f}, {arguments.pareto} {cost}")
     print(f"best: trial {best.id}, {found.objective} {best.score:.4f}, {best.epochs} epochs")
     print(", ".join(f"{name}={value}" for name, value in best.hyperparameters.items()))
     print(f"train it again and test it: {shlex.join(found.command())}")

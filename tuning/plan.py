@@ -38,6 +38,7 @@ class Plan:
         settings: Settings of all trials that the space leaves alone.
         trials: Number of configurations, for tuners that train in rungs; else None, as a search may be extended.
         factor: Of how many trials of a rung one goes on, in rungs.
+        pareto: "params", "macs" or "latency_ms": what the search makes small beside the objective, for "tpe"; or None.
     """
 
     model: str
@@ -51,6 +52,7 @@ class Plan:
     settings: Mapping[str, Any] = field(default_factory=dict)
     trials: int | None = None
     factor: int = 3
+    pareto: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no search can use, before any data is read."""
@@ -64,6 +66,11 @@ class Plan:
                 )
         if self.tuner == "tpe" and importlib.util.find_spec("optuna") is None:
             raise ValueError("tuner='tpe' needs Optuna: pip install 'cnn-zoo[optuna]'.")
+        if self.pareto is not None and (self.pareto not in COSTS or self.tuner != "tpe"):
+            raise ValueError(
+                f"pareto must be {_any_of(COSTS)}, and needs tuner='tpe'. Received: pareto={self.pareto!r}, "
+                f"tuner={self.tuner!r}"
+            )
         if self.factor < 2:
             raise ValueError(f"factor must be at least 2. Received: factor={self.factor}")
         if not 0 <= self.seed < 2**31:
@@ -104,7 +111,7 @@ class Plan:
     @property
     def measures_latency(self) -> bool:
         """Whether each trial's network is timed."""
-        return "latency_ms" in self.limits
+        return "latency_ms" in (*self.limits, self.pareto)
 
     def training(self, values: Mapping[str, Any], number: int = 0) -> Settings:
         """The training of a configuration.

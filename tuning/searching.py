@@ -43,6 +43,7 @@ def search(
     seed: int = 0,
     workers: int = 1,
     factor: int = 3,
+    pareto: str | None = None,
     finalists: int = 0,
     folds: int = 5,
     devices: training.Devices = "auto",
@@ -70,6 +71,7 @@ def search(
         seed: Seed of the search, 0 to 2**31 - 1; trial N trains with seed + N.
         workers: Number of processes of this machine that train trials; 1: this one.
         factor: Of how many trials of a rung one goes on, for "hyperband" and "successive_halving".
+        pareto: "params", "macs" or "latency_ms" for a search of two objectives, this one to be small; with "tpe".
         finalists: How many configurations, the best ones, are trained to their end on each fold after all trials, and
             the defaults with them; the highest mean score wins. 0 for no such round. It comes on top of the budget.
         folds: Number of folds of the final round, at least 2.
@@ -105,6 +107,7 @@ def search(
     plan = Plan(
         model=model, data=data, space=space, tuner=tuner, objective=objective, limits=dict(limits or {}), seed=seed,
         recipe=recipe, settings=settings, trials=trials if tuner in IN_RUNGS else None, factor=factor,
+        pareto=pareto,
     )  # fmt: skip
     _refuse_strange(folder)
     base = plan.base

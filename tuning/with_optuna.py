@@ -2,7 +2,9 @@
 
 Bergstra, Bardenet, Bengio, Kégl, "Algorithms for Hyper-Parameter Optimization", NeurIPS 2011,
 https://papers.nips.cc/paper/4443. Trials are kept in an SQLite database beside the log, which Optuna's own tools read:
-`optuna-dashboard sqlite:///SEARCH/optuna.db`. Hyperband's rule decides after each epoch whether a trial goes on.
+`optuna-dashboard sqlite:///SEARCH/optuna.db`. Hyperband's rule decides after each epoch whether a trial goes on. With
+two objectives, a score and a cost of the network, the estimator is that of Ozaki et al. 2022,
+https://doi.org/10.1613/jair.1.13188, and every trial trains to its end.
 """
 
 import json
@@ -99,10 +101,11 @@ def _run_trials(
 
 def _study(plan: Plan, folder: Path) -> optuna.Study:
     """The study of the database, which begins with the defaults."""
+    directions = ["maximize" if sign(plan.objective) > 0 else "minimize"]
     study = optuna.create_study(
         storage=f"sqlite:///{folder / DATABASE}",
         study_name=plan.model,
-        direction="maximize" if sign(plan.objective) > 0 else "minimize",
+        directions=[*directions, "minimize"] if plan.pareto else directions,
         pruner=optuna.pruners.HyperbandPruner(
             min_resource=1, max_resource=plan.base.epochs, reduction_factor=plan.factor
         ),
@@ -123,13 +126,16 @@ def _run_trial(
     written = here / trials.OUTCOME
     if not written.is_file():
         log.append("begun", trial=name, tuner="tuner0", values=values, epochs=trials.epochs_done(here))
-        pruning = Pruning(trial, plan.objective)
-        trials.outcome(plan, values, trial.number, folder=here, root=here, devices=devices, callbacks=[pruning])
+        # Which of two trials is worse is not known while their costs differ.
+        pruning = [] if plan.pareto else [Pruning(trial, plan.objective)]
+        trials.outcome(plan, values, trial.number, folder=here, root=here, devices=devices, callbacks=pruning)
     outcome = json.loads(written.read_text(encoding="utf-8"))
     if name not in {item.id for item in log.trials()}:
         log.append("ended", trial=name, values=values, **outcome)
     if outcome["status"] != COMPLETED:
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    elif plan.pareto:
+        study.tell(trial, [outcome["score"], outcome["costs"][plan.pareto]])
     elif outcome["epochs"] < plan.base.epochs and outcome["rule"] == "epochs":
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
     else:

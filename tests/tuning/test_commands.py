@@ -42,17 +42,21 @@ def test_options_reach_the_search(zoo_command, monkeypatch, searched, capsys):
     line = (
         "tune resnet20 --data digits --out a --space model --tuner hyperband --trials 7 --budget 2 --epochs 9 --seed 3 "
     )
-    line += "--finalists 2 --folds 3 "
+    line += "--finalists 2 --folds 3 --pareto params "
     line += "--workers 2 --at-most macs=2e6 --set lr=0.1 --set drop_path=0.2 --recipe resnet_cifar --objective val_loss"
     assert zoo_command(line.split()) == 0
     assert told == {
         "names": ("resnet20", "digits"), "out": "a", "space": "model", "tuner": "hyperband", "objective": "val_loss",
         "limits": {"macs": 2e6}, "trials": 7, "budget": 120.0, "seed": 3, "workers": 2, "factor": 3, "devices": "auto",
-        "finalists": 2, "folds": 3,
+        "pareto": "params", "finalists": 2, "folds": 3,
         "recipe": "resnet_cifar", "lr": 0.1, "knobs": {"drop_path": 0.2}, "epochs": 9,
     }  # fmt: skip
     printed = capsys.readouterr().out
-    assert printed.startswith("best: trial ")
+    first, *rest = printed.splitlines()
+    assert first.startswith("front: trial 000")
+    cheapest = searched.pareto("params")[0]
+    assert first.endswith(f"params {cheapest.costs['params']:,}")
+    assert any(line.startswith("best: trial ") for line in rest)
     assert "train it again and test it: zoo train simple_cnn" in printed
     assert zoo_command([*line.split(), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["score"] == searched.best.score

@@ -42,3 +42,33 @@ def test_only_active_hyper_parameters_are_asked_for():
 def test_several_workers_are_refused(tmp_path):
     with pytest.raises(ValueError, match='tuner="tpe" runs in one process'):
         tuning.search("simple_cnn", out=tmp_path / "a", tuner="tpe", workers=2, epochs=1)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_search_of_two_objectives_learns_which_networks_no_other_beats(tmp_path, monkeypatch):
+    """The score grows with the first layer's filters, and the cost with both layers': small second layers win."""
+    from tuning import trials as trials_module
+    from tuning.plan import Plan
+    from zoo import files
+
+    def outcome(plan, values, number, *, folder, callbacks, **options):
+        assert callbacks == []
+        folder.mkdir(parents=True)
+        score, macs = values["filters1"] / 100, 10.0 * values["filters1"] + 1000.0 * values["filters2"]
+        facts = {"status": "COMPLETED", "score": score, "costs": {"macs": macs}, "epochs": 9, "rule": "epochs"}
+        files.write_json(folder / trials_module.OUTCOME, {**facts, "metrics": {"val_accuracy": score}})
+
+    monkeypatch.setattr(trials_module, "outcome", outcome)
+    plan = Plan(model="simple_cnn", tuner="tpe", pareto="macs", space="model", settings={"epochs": 9})
+    options = {"budget": None, "workers": 1, "devices": "auto", "on_end": lambda: None}
+    files.write_json(tmp_path / "search.json", plan.to_json())
+    for trials in (5, 30):
+        with_optuna.run(plan, tmp_path, trials=trials, **options)
+    found = tuning.open_search(tmp_path)
+    assert len(found.trials) == 30
+    late = [trial.values["filters2"] for trial in found.trials[10:]]
+    assert late.count(16) > 0.4 * len(late), "by chance it would be a fifth"
+    front = found.pareto("macs")
+    assert {trial.values["filters2"] for trial in front[:-1]} == {16}
+    assert [trial.score for trial in front] == sorted({trial.score for trial in front})

@@ -15,6 +15,7 @@ from tuning.plan import Plan
         ({"objective": "accurcy"}, "objective must be 'val_accuracy'"),
         ({"limits": {"macs": 0}}, "limits are numbers above 0 for 'params', 'macs' or 'latency_ms'"),
         ({"limits": {"flops": 1}}, "limits are numbers above 0"),
+        ({"pareto": "macs"}, "pareto must be 'params', 'macs' or 'latency_ms', and needs tuner='tpe'"),
         ({"factor": 1}, "factor must be at least 2"),
         ({"seed": -1}, "seed must be from 0"),
         ({"settings": {"epoch": 3}}, "There is no setting epoch. There are: .*epochs"),
