@@ -32,8 +32,8 @@ _LOOK_SECONDS = 0.2
 # A worker that ends so often without a trial that begins or ends in between will not do better.
 _MOST_DEATHS_AT_START = 5
 
-# A process that trains one network after the other keeps some megabytes of each, so a worker is replaced after so many.
-TRIALS = 20
+# Trials of a worker. What is trained here leaves nothing behind, but a space of somebody's may.
+TRIALS = 100
 REPLACE = 75
 
 # What a worker ends with whose trial another process still has: one of a chief that is dead, which saves and ends.
