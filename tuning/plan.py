@@ -90,7 +90,7 @@ class Plan:
         """What is set for all trials cannot be searched as well."""
         import keras_tuner
 
-        searched = spaces.space(self.model, self.space)(keras_tuner.HyperParameters())
+        searched = self._space(keras_tuner.HyperParameters())
         if not isinstance(searched, Mapping):
             raise ValueError(f"A space returns a dict of settings. Received: {searched!r}")
         knobs = set(self.settings.get("knobs", {})) & set(searched.get("knobs", {}))
@@ -107,6 +107,11 @@ class Plan:
         if self.recipe is None:
             return Settings(model=self.model, data=self.data, **self.settings)
         return Settings.from_recipe(self.recipe, model=self.model, data=self.data, **self.settings)
+
+    @functools.cached_property
+    def _space(self) -> spaces.Space:
+        """The space, about the recipe where there is one."""
+        return spaces.space(self.model, self.space, start=self.base if self.recipe else None)
 
     @property
     def measures_latency(self) -> bool:
@@ -130,7 +135,7 @@ class Plan:
 
         hp = keras_tuner.HyperParameters()
         hp.values = dict(values)
-        found = dict(spaces.space(self.model, self.space)(hp))
+        found = dict(self._space(hp))
         if unknown := [name for name in found if name not in ("model", *NAMES)]:
             raise ValueError(f"The space gives {some(unknown)}, which is no hyper-parameter and not model or knobs.")
         base = self.base
@@ -144,7 +149,7 @@ class Plan:
 
     @functools.cached_property
     def _declared(self) -> Any:
-        return spaces.declared(spaces.space(self.model, self.space))
+        return spaces.declared(self._space)
 
     def to_json(self) -> dict[str, Any]:
         """What `search.json` holds. It says what the space is, so that another version's space is noticed."""

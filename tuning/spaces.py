@@ -9,6 +9,7 @@ layers. Every default is the zoo's own, so that the first trial of a search is w
 """
 
 import difflib
+import functools
 import importlib
 import inspect
 import itertools
@@ -18,10 +19,15 @@ from typing import Any, get_args
 import zoo
 from zoo.builder import builder
 from zoo.models.text.kim_cnn import Activation
-from zoo.runs import Settings
-from zoo.training.hyperparameters import Normalization
+from zoo.training.hyperparameters import Hyperparameters, Normalization
 
 Space = Callable[[Any], dict[str, Any]]
+
+# The zoo's own, where a search starts unless it is told a recipe.
+_START = Hyperparameters()
+# A choice that is what the recipe says.
+RECIPE = "recipe"
+_SCHEDULES = ("plateau", "cosine", "one_cycle")
 
 PARTS = ("model", "training", "all", "free")
 
@@ -37,7 +43,7 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # Learning rates from, to, by default: the optimizers' steps differ in size.
 _RATES: dict[tuple[str, ...], tuple[float, float, float]] = {
-    ("adamw", "adam"): (3e-4, 1e-2, Settings.learning_rate),
+    ("adamw", "adam"): (3e-4, 1e-2, _START.learning_rate),
     ("sgd", "momentum", "nesterov"): (3e-3, 0.3, 0.03),
     ("adagrad",): (3e-3, 0.1, 0.03),
     ("adadelta",): (0.3, 3.0, 1.0),
@@ -71,7 +77,7 @@ DEPTHS: tuple[tuple[str, ...], ...] = (
 )
 
 
-def space(model: str, part: str = "all", *, preprocessing: bool = True) -> Space:
+def space(model: str, part: str = "all", *, preprocessing: bool = True, start: Hyperparameters | None = None) -> Space:
     """The space of a registered model.
 
     Args:
@@ -79,6 +85,7 @@ def space(model: str, part: str = "all", *, preprocessing: bool = True) -> Space
         part: "model": the network; "training": how it is trained; "all": both; "free": the layers of `plain_cnn`,
             with its training. Or "module:function", a space of yours that can be imported.
         preprocessing: Whether augmentation, mixup and normalisation of pictures are part of the training.
+        start: What the defaults are, and what the ranges are made to hold; None for the zoo's defaults.
 
     Returns:
         The space.
@@ -101,22 +108,24 @@ def space(model: str, part: str = "all", *, preprocessing: bool = True) -> Space
         raise ValueError(
             f'space must be {", ".join(map(repr, PARTS))} or "module:function".{hint} Received: space={part!r}'
         )
-    trained = {"image": training, "audio": hearing}.get(card.modality, optimisation) if preprocessing else optimisation
+    side = {"image": training, "audio": hearing}.get(card.modality, optimisation) if preprocessing else optimisation
+    trained = functools.partial(side, start=start or _START)
     if part == "training":
         return lambda hp: {"model": model, **trained(hp)}
     if part == "free" and card.name != "plain_cnn":
         raise ValueError(f"space='free' belongs to plain_cnn, whose layers are rows. Received: model={model!r}")
     if part == "model":
-        return lambda hp: network(hp, model)
-    return lambda hp: {**network(hp, model), **trained(hp)}
+        return lambda hp: network(hp, model, start or _START)
+    return lambda hp: {**network(hp, model, start or _START), **trained(hp)}
 
 
-def network(hp: Any, model: str) -> dict[str, Any]:
+def network(hp: Any, model: str, start: Hyperparameters = _START) -> dict[str, Any]:
     """The network's side: depth, and what the papers of the family vary.
 
     Args:
         hp: keras-tuner's hyper-parameters.
         model: Registered name.
+        start: What the knobs are by default, where it says so.
 
     Returns:
         Settings: "model" and "knobs".
@@ -126,17 +135,19 @@ def network(hp: Any, model: str) -> dict[str, Any]:
     name = hp.Choice("network", list(depths), default=model) if len(depths) > 1 else model
     parameters = inspect.signature(builder(model)).parameters
     knobs = {key: item.default for key, item in parameters.items() if item.kind is item.KEYWORD_ONLY}
+    knobs |= {key: value for key, value in start.knobs.items() if key in knobs}
     found = (_simple_cnn if model == "simple_cnn" else _FAMILIES.get(card.family, _any_family))(hp, knobs)
     if "stem" in knobs:
         found["stem"] = hp.Choice("stem", ["imagenet", "cifar"], default=knobs["stem"])
     return {"model": name, "knobs": found}
 
 
-def training(hp: Any) -> dict[str, Any]:
+def training(hp: Any, start: Hyperparameters = _START) -> dict[str, Any]:
     """The training side: `optimisation`, and augmentation, mixup, cutmix and normalisation of the pictures.
 
     Args:
         hp: keras-tuner's hyper-parameters.
+        start: What the defaults are, such as those of a recipe.
 
     Returns:
         Settings.
@@ -148,54 +159,98 @@ def training(hp: Any) -> dict[str, Any]:
         ('adamw', 0.003, 32)
     """
     settings = {
-        **optimisation(hp),
-        "augment": hp.Choice("augment", list(AUGMENTATIONS), default=Settings.augment),
-        "mixup": _fraction(hp, "mixup", 0.4, Settings.mixup),
-        "cutmix": hp.Choice("cutmix", [0.0, 1.0], default=Settings.cutmix),
-        "normalization": hp.Choice("normalization", list(get_args(Normalization)), default=Settings.normalization),
+        **optimisation(hp, start),
+        "augment": hp.Choice("augment", list(dict.fromkeys([*AUGMENTATIONS, start.augment])), default=start.augment),
+        "mixup": _fraction(hp, "mixup", 0.4, start.mixup),
+        "cutmix": hp.Choice("cutmix", _with([0.0, 1.0], start.cutmix), default=start.cutmix),
+        "normalization": hp.Choice("normalization", list(get_args(Normalization)), default=start.normalization),
     }
-    with hp.conditional_scope("cutmix", [1.0]):
-        mixed = hp.Choice("mix_probability", [0.25, 0.5, 0.75, 1.0], default=Settings.mix_probability)
+    with hp.conditional_scope("cutmix", _with([1.0], start.cutmix or 1.0)):
+        probabilities = _with([0.25, 0.5, 0.75, 1.0], start.mix_probability)
+        mixed = hp.Choice("mix_probability", probabilities, default=start.mix_probability)
         if settings["cutmix"]:
             settings["mix_probability"] = mixed
     return settings
 
 
-def optimisation(hp: Any) -> dict[str, Any]:
+def optimisation(hp: Any, start: Hyperparameters = _START) -> dict[str, Any]:
     """Optimizer, rate, schedule, batch size, regularisation, averaging, initialiser.
 
     Args:
         hp: keras-tuner's hyper-parameters.
+        start: What the defaults are. An optimizer or a schedule that is none of the space's is one more choice,
+            "recipe", whose options stay as they are.
 
     Returns:
         Settings.
     """
-    chosen = hp.Choice("optimizer", list(OPTIMIZERS), default="adamw")
-    optimizer, options = OPTIMIZERS[chosen]
+    own = _optimizer_of(start)
+    chosen = hp.Choice("optimizer", list(dict.fromkeys([*OPTIMIZERS, own])), default=own)
+    optimizer, options = OPTIMIZERS.get(chosen, (start.optimizer, dict(start.optimizer_options)))
     settings: dict[str, Any] = {"optimizer": optimizer, "optimizer_options": options, "schedule_options": {}}
-    for group, (low, high, default) in _RATES.items():
+    rates = dict(_RATES)
+    if own == RECIPE:
+        rates[(RECIPE,)] = (start.learning_rate / 10, 10 * start.learning_rate, start.learning_rate)
+    for group, (low, high, default) in rates.items():
+        default = start.learning_rate if own in group else default
         with hp.conditional_scope("optimizer", list(group)):
-            rate = hp.Float(f"learning_rate_{group[-1]}", low, high, sampling="log", default=default)
+            rate = hp.Float(f"learning_rate_{group[-1]}", *_around(low, high, default), sampling="log", default=default)
             if chosen in group:
                 settings["learning_rate"] = rate
-    schedule = hp.Choice("schedule", ["plateau", "cosine", "one_cycle"], default="plateau")
-    settings["schedule"] = "constant" if schedule == "plateau" else schedule
-    with hp.conditional_scope("schedule", ["cosine"]):
-        warm_up = hp.Choice("warmup_epochs", [0.0, 0.5, 1.0, 2.0], default=Settings.warmup_epochs)
-        if schedule == "cosine":
-            settings["warmup_epochs"] = warm_up
-    settings["batch_size"] = hp.Choice("batch_size", [16, 32, 64, 128], default=Settings.batch_size)
-    with hp.conditional_scope("optimizer", ["adamw"]):
-        beside = hp.Float("weight_decay", 1e-3, 0.3, sampling="log", default=Settings.weight_decay)
-    with hp.conditional_scope("optimizer", [name for name in OPTIMIZERS if name != "adamw"]):
-        penalty = hp.Float("l2", 1e-6, 1e-3, sampling="log", default=1e-4)
-    settings["weight_decay"] = beside if chosen == "adamw" else penalty
-    settings["coupled_decay"] = chosen != "adamw"
-    settings["decay_on"] = hp.Choice("decay_on", ["all", "not_norms", "kernels"], default=Settings.decay_on)
-    settings["label_smoothing"] = _fraction(hp, "label_smoothing", 0.2, Settings.label_smoothing, step=0.05)
-    settings["average"] = hp.Choice("average", [0.0, 0.9, 0.98, 0.99], default=Settings.average)
-    settings["initializer"] = hp.Choice("initializer", list(INITIALIZERS), default=Settings.initializer)
+    settings |= _schedule(hp, start)
+    settings["batch_size"] = hp.Choice("batch_size", _with([16, 32, 64, 128], start.batch_size),
+                                       default=start.batch_size)  # fmt: skip
+    decays = {"weight_decay": (1e-3, 0.3, _START.weight_decay), "l2": (1e-6, 1e-3, 1e-4)}
+    for name, (low, high, default) in decays.items():
+        users = [item for item in OPTIMIZERS if (item == "adamw") == (name == "weight_decay")]
+        default = start.weight_decay if own in users else default
+        with hp.conditional_scope("optimizer", users):
+            decay = hp.Float(name, *_around(low, high, default), sampling="log", default=default)
+            if chosen in users:
+                settings["weight_decay"] = decay
+    settings["coupled_decay"] = start.coupled_decay if chosen == RECIPE else chosen != "adamw"
+    settings["decay_on"] = hp.Choice("decay_on", ["all", "not_norms", "kernels"], default=start.decay_on)
+    settings["label_smoothing"] = _fraction(hp, "label_smoothing", 0.2, start.label_smoothing, step=0.05)
+    settings["average"] = hp.Choice("average", _with([0.0, 0.9, 0.98, 0.99], start.average), default=start.average)
+    initializers = list(dict.fromkeys([*INITIALIZERS, start.initializer]))
+    settings["initializer"] = hp.Choice("initializer", initializers, default=start.initializer)
     return settings
+
+
+def _optimizer_of(start: Hyperparameters) -> str:
+    """The name of an optimizer in `OPTIMIZERS`, with its kind of decay; `RECIPE` where none is the same."""
+    options = dict(start.optimizer_options)
+    if start.optimizer == "sgd":
+        options = {"momentum": 0.0, "nesterov": False, **options}
+    for name, (optimizer, others) in OPTIMIZERS.items():
+        same = (optimizer, others, name != "adamw") == (start.optimizer, options, start.coupled_decay)
+        if same and start.weight_decay:
+            return name
+    return RECIPE
+
+
+def _schedule(hp: Any, start: Hyperparameters) -> dict[str, Any]:
+    """Of the learning rate, with the warm-up of a cosine."""
+    own: str = "plateau" if start.schedule == "constant" else start.schedule
+    if own not in _SCHEDULES or start.schedule_options or (start.warmup_epochs and own != "cosine"):
+        own = RECIPE
+    schedule = hp.Choice("schedule", list(dict.fromkeys([*_SCHEDULES, own])), default=own)
+    warm_up = start.warmup_epochs if own == "cosine" else 0.0
+    with hp.conditional_scope("schedule", ["cosine"]):
+        chosen = hp.Choice("warmup_epochs", _with([0.0, 0.5, 1.0, 2.0], warm_up), default=warm_up)
+    if schedule == RECIPE:
+        return {"schedule": start.schedule, "schedule_options": dict(start.schedule_options)}
+    settings: dict[str, Any] = {"schedule": "constant" if schedule == "plateau" else schedule}
+    if schedule == "cosine":
+        settings["warmup_epochs"] = chosen
+    elif start.warmup_epochs:
+        settings["warmup_epochs"] = 0.0
+    return settings
+
+
+def _around(low: float, high: float, default: float) -> tuple[float, float]:
+    """A range that holds the default."""
+    return min(low, default), max(high, default)
 
 
 # What the papers of each family vary. A function takes the hyper-parameters and the model's knobs with their defaults.
@@ -393,11 +448,11 @@ _FAMILIES: dict[str, Callable[[Any, Mapping[str, Any]], dict[str, Any]]] = {
 
 def _fraction(hp: Any, name: str, highest: float, default: float, step: float = 0.1) -> float:
     """From 0 in steps; keras-tuner's sums of steps are rounded to what one would write."""
-    return round(hp.Float(name, 0.0, highest, step=step, default=default), 10)
+    return round(hp.Float(name, 0.0, max(highest, default), step=step, default=default), 10)
 
 
 def _with(values: Sequence[Any], default: Any) -> list[Any]:
-    return sorted({*values, default})
+    return sorted({*values, type(values[0])(default)})
 
 
 def _imported(text: str) -> Space:
@@ -485,16 +540,19 @@ DEPTHS += (
 )
 
 
-def hearing(hp: Any) -> dict[str, Any]:
+def hearing(hp: Any, start: Hyperparameters = _START) -> dict[str, Any]:
     """The training side of networks for sound: `optimisation`, and augmentation of the clips.
 
     Args:
         hp: keras-tuner's hyper-parameters.
+        start: As for `optimisation`.
 
     Returns:
         Settings.
     """
-    return {**optimisation(hp), "augment": hp.Choice("augment", list(SOUND_AUGMENTATIONS), default="")}
+    default = "" if start is _START else start.augment  # the zoo's own is for pictures
+    choices = list(dict.fromkeys([*SOUND_AUGMENTATIONS, default]))
+    return {**optimisation(hp, start), "augment": hp.Choice("augment", choices, default=default)}
 
 
 def _hidden_units(hp: Any, knobs: Mapping[str, Any]) -> dict[str, Any]:

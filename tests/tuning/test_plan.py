@@ -1,11 +1,15 @@
 """What a search is told is checked before anything is read."""
 
+import dataclasses
+import fnmatch
 import json
 
 import pytest
 
 import tuning
+import zoo
 from tuning.plan import Plan
+from zoo.training.recipe_book import RECIPES
 
 
 @pytest.mark.parametrize(
@@ -71,3 +75,36 @@ def test_a_recipe_is_where_trials_start():
     settings = plan.training({})
     assert settings.schedule == "multi_step"
     assert settings.epochs == 10
+
+
+def changed_by(plan):
+    """In what the first trial differs from the recipe: knobs of the network that it names, at their defaults."""
+    first, base = plan.training(plan.declared().values), plan.base
+    names = {item.name for item in dataclasses.fields(first)} - {"recipe", "seed", "knobs"}
+    return {name: getattr(first, name) for name in names if getattr(first, name) != getattr(base, name)}
+
+
+def test_a_search_about_a_recipe_begins_with_it():
+    """All recipes: paper schedules, optimizers and rates that no space has are choices of their own."""
+    for recipe in RECIPES:
+        wanted = recipe.models[0] if recipe.models else "simple_cnn"
+        model = next(name for name in zoo.list_models() if fnmatch.fnmatch(name, wanted))
+        if "drop_path" in recipe.hyperparameters.knobs:
+            model = "resnet50"
+        plan = Plan(model=model, recipe=recipe.name)
+        assert changed_by(plan) == {}, recipe.name
+        knobs = plan.training({}).knobs
+        assert {name: knobs[name] for name in plan.base.knobs} == plan.base.knobs
+
+
+def test_what_a_recipe_opens_is_a_choice_beside_those_of_the_space():
+    plan = Plan(model="resnet20", recipe="resnet_cifar", space="training")
+    drawn = plan.training({"schedule": "cosine", "warmup_epochs": 1.0, "optimizer": "adam"})
+    assert (drawn.schedule, drawn.schedule_options, drawn.optimizer) == ("cosine", {}, "adam")
+    assert plan.training({"schedule": "recipe"}).schedule_options == plan.base.schedule_options
+    assert plan.training({"optimizer": "momentum"}).learning_rate == plan.base.learning_rate
+    strange = Plan(model="simple_cnn", recipe="rsb_a3", space="training")
+    rate = next(item for item in strange.declared().space if item.name == "learning_rate_recipe")
+    assert (rate.min_value, rate.max_value) == (pytest.approx(0.0008), pytest.approx(0.08))
+    assert strange.training({}).optimizer == "lamb"
+    assert strange.training({"optimizer": "adamw"}).coupled_decay is False
