@@ -1,11 +1,11 @@
 """What a search finds for the digits, beside random search of the same time and beside the defaults.
 
-    python benchmarks/search_simple_cnn.py --out searches
+    python benchmarks/search_simple_cnn.py --out searches --finalists 1
     python benchmarks/search_simple_cnn.py --out searches --trials 9 --epochs 20 --seeds 101
 
-Hyperband searches first; random search then has as much time. The best configuration of each, and the defaults, are
-trained with seeds that no trial had, and tested once. A run that was cut off goes on where it was. Prints a table in
-Markdown.
+Hyperband searches first; random search then has as much time. With `--finalists`, a final round on folds of the
+training and validation examples follows. The best configuration of each, and the defaults, are trained with seeds that
+no trial had, and tested once. A run that was cut off goes on where it was. Prints a table in Markdown.
 """
 
 import argparse
@@ -20,7 +20,8 @@ import zoo
 from tuning.plan import Plan
 from zoo import runs
 
-COLUMNS = ("configuration", "trials", "search, minutes", "best trial: validation %", "test %, one number a seed",
+COLUMNS = ("configuration", "trials", "search, minutes", "best trial: validation %",
+           "folds: mean %", "of the defaults", "test %, one number a seed",
            "mean %", "mean test loss", "parameters", "epochs")  # fmt: skip
 
 
@@ -43,10 +44,12 @@ def retrained(
 def row(name: str, results: Sequence[dict], search: tuning.Search | None) -> list[str]:
     """One line of the table."""
     tests = [100 * result["evaluation"]["accuracy"] for result in results]
-    found = ["", "", ""]
+    found = [""] * 5
     if search is not None:
         seconds = search.log.seconds()
         found = [str(len(search.trials)), f"{seconds / 60:.1f}", f"{100 * search.best.metrics['val_accuracy']:.2f}"]
+        means = {item.trial.number: f"{100 * item.mean:.2f}" for item in search.finalists}
+        found += [means.get(search.best.number, ""), means.get(0, "")]
     return [
         name, *found, ", ".join(f"{test:.2f}" for test in tests), f"{statistics.mean(tests):.2f}",
         f"{statistics.mean(result['evaluation']['loss'] for result in results):.4f}",
@@ -64,34 +67,38 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--budget", type=float, default=20.0, help="most minutes of each search (default: 20)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the searches (default: 1)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103], help="seeds of the trainings after it")
+    parser.add_argument("--finalists", type=int, default=0, help="configurations of the final round (default: 0, none)")
+    parser.add_argument("--folds", type=int, default=5, help="folds of the final round (default: 5)")
+    parser.add_argument("--random", action=argparse.BooleanOptionalAction, default=True,
+        help="search by chance too (default: yes)")  # fmt: skip
     parser.add_argument("--also", metavar="TRIAL", help="a trial of hyperband to train after it too (default: none)")
     arguments = parser.parse_args(argv)
     options = {"seed": arguments.seed, "objective": arguments.objective, "epochs": arguments.epochs}
     model, out = arguments.model, arguments.out
     print(f"# {zoo.__version__}, {model} on digits, {' '.join(sys.argv)}", flush=True)
-    hyperband = tuning.search(
-        model,
-        out=out / "hyperband",
-        tuner="hyperband",
-        trials=arguments.trials,
-        budget=60 * arguments.budget,
-        **options,
-    )
-    seconds = hyperband.log.seconds()
-    random = tuning.search(
-        model, out=out / "random", tuner="random", trials=10_000, budget=max(seconds, 1.0), **options
-    )
+    hyperband = {"out": out / "hyperband", "tuner": "hyperband", "trials": arguments.trials,
+                 "budget": 60 * arguments.budget}  # fmt: skip
+    searches = {"hyperband": tuning.search(model, **hyperband, **options)}
+    asked = [hyperband]
+    if arguments.random:
+        seconds = max(searches["hyperband"].log.seconds(), 1.0)
+        asked.append({"out": out / "random", "tuner": "random", "trials": 10_000, "budget": seconds})
+        searches["random search"] = tuning.search(model, **asked[-1], **options)
+    if arguments.finalists:
+        finals = {"finalists": arguments.finalists, "folds": arguments.folds}
+        for one in asked:
+            tuning.search(model, **one, **options, **finals)
     rows = []
     if arguments.also:
-        trial = next(item for item in hyperband.trials if item.id == arguments.also)
-        plan = Plan.from_json(hyperband.config)
+        trial = next(item for item in searches["hyperband"].trials if item.id == arguments.also)
+        plan = Plan.from_json(searches["hyperband"].config)
         settings = plan.training(trial.values, trial.number)
         drawn = [
             runs.train(dataclasses.replace(settings, seed=seed), out / f"drawn_{seed}") for seed in arguments.seeds
         ]
         rows.append(row(f"trial {trial.id}", [run.result() for run in drawn if run is not None], None))
         print(" | ".join(rows[-1]), flush=True)
-    for name, search in (("default", None), ("hyperband", hyperband), ("random search", random)):
+    for name, search in (("default", None), *searches.items()):
         results = retrained(
             name.split()[0], search and search.recipe, arguments.seeds, model=model, epochs=arguments.epochs, out=out
         )
@@ -99,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(" | ".join(rows[-1]), flush=True)
     lines = [COLUMNS, ["---"] * len(COLUMNS), *rows]
     print("\n".join("| " + " | ".join(line) + " |" for line in lines))
-    for search in (hyperband, random):
+    for search in searches.values():
         print(f"{search.folder.name}: {search.best.hyperparameters}")
 
 

@@ -32,7 +32,7 @@ _LOOK_SECONDS = 0.2
 # A worker that ends so often without a trial that begins or ends in between will not do better.
 _MOST_DEATHS_AT_START = 5
 
-# Trials of a worker. What is trained here leaves nothing behind, but a space of somebody's may.
+# Trials of a worker: 1.5 MB stay of each whose network has sizes of its own, and a space of somebody's may leave more.
 TRIALS = 100
 REPLACE = 75
 

@@ -11,11 +11,16 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_search_is_compared_with_the_defaults_and_with_random_search(tmp_path, capsys):
-    search_simple_cnn.main(["--out", str(tmp_path), "--trials", "2", "--epochs", "2", "--seeds", "101"])
+    search_simple_cnn.main(
+        ["--out", str(tmp_path), "--trials", "2", "--epochs", "1", "--seeds", "101", "--finalists", "1", "--folds", "2"]
+    )
     table = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert [line.split("|")[1].strip() for line in table] == [
         "configuration", "---", "default", "hyperband", "random search"
     ]  # fmt: skip
+    hyperband = [cell.strip() for cell in table[3].split("|")]
+    assert 0 < float(hyperband[5]) <= 100
+    assert float(hyperband[6]) <= float(hyperband[5])
     assert (tmp_path / "hyperband_101" / "result.json").is_file()
 
 
