@@ -1,12 +1,15 @@
 """Listening to sound that goes on: a window slides over it, and what several windows agree on is reported."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
 from zoo.data.audio import ClipReader
+
+# Windows that the network sees at once, where so many are there.
+_BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,13 @@ class Listener:
         self._model, self._reader, self._classes = model, reader, classes
         self._rate = reader.front_end.sample_rate
         self._step = round(step * self._rate)
+        # Where a frame depends on its own samples alone, those of overlapping windows are made once.
+        front_end = reader.front_end
+        self._keeps_frames = (
+            front_end.scale == "log" and not front_end.differences and self._step % front_end.hop_length == 0
+        )
+        self._unframed = np.zeros(0, np.float32)
+        self._frames: np.ndarray | None = None  # those from `_start` on
         self._smooth, self._threshold, self._hold = smooth, threshold, hold
         self._waiting = np.zeros(0, np.float32)
         self._start = 0  # sample at which `_waiting` begins, where the next window begins, too
@@ -71,14 +81,38 @@ class Listener:
         Yields:
             Begin of a window in seconds, and its probabilities, (classes,).
         """
-        self._waiting = np.concatenate([self._waiting, np.asarray(chunk, np.float32)])
+        chunk = np.asarray(chunk, np.float32)
+        self._waiting = np.concatenate([self._waiting, chunk])
+        if self._keeps_frames:
+            self._make_frames(chunk)
         while len(self._waiting) >= self._reader.samples:
-            window = self._waiting[None, : self._reader.samples]
-            answer = np.asarray(self._model(self._reader.front_end(window), training=False))[0]
-            begin = self._start / self._rate
-            self._waiting = self._waiting[self._step :]
-            self._start += self._step
-            yield begin, answer
+            count = min((len(self._waiting) - self._reader.samples) // self._step + 1, _BATCH_SIZE)
+            answers = np.asarray(self._model(self._spectrograms(count), training=False))
+            begins = (self._start + self._step * np.arange(count)) / self._rate
+            self._waiting = self._waiting[count * self._step :]
+            self._start += count * self._step
+            if self._frames is not None:
+                self._frames = self._frames[count * self._step // self._reader.front_end.hop_length :]
+            yield from zip(begins.tolist(), answers, strict=True)
+
+    def _make_frames(self, chunk: np.ndarray) -> None:
+        """Add the frames that a chunk completes."""
+        front_end = self._reader.front_end
+        sound = np.concatenate([self._unframed, chunk])
+        if count := front_end.num_frames(len(sound)):
+            used = sound[: (count - 1) * front_end.hop_length + front_end.frame_length]
+            new = front_end(used[None]).numpy()[0]
+            self._frames = new if self._frames is None else np.concatenate([self._frames, new])
+        self._unframed = sound[count * front_end.hop_length :]
+
+    def _spectrograms(self, count: int) -> np.ndarray:
+        """Those of the next windows, (count, frames, bands, maps)."""
+        if self._frames is None:
+            windows = np.lib.stride_tricks.sliding_window_view(self._waiting, self._reader.samples)
+            return self._reader.front_end(windows[:: self._step][:count]).numpy()
+        frames, _, _ = self._reader.shape
+        step = self._step // self._reader.front_end.hop_length
+        return np.stack([self._frames[index * step : index * step + frames] for index in range(count)])
 
     def hear(self, chunk: np.ndarray, quiet: tuple[str, ...] = ()) -> Iterator[Detection]:
         """The words that a chunk completes.
@@ -88,14 +122,26 @@ class Listener:
             quiet: Classes that are no words, such as "silence", which are not reported.
         """
         for begin, answer in self.probabilities(chunk):
-            self._recent = [*self._recent, answer][-self._smooth :]
-            mean = np.mean(self._recent, axis=0)
-            best = int(np.argmax(mean))
-            middle = begin + self._reader.samples / self._rate / 2
-            heard = len(self._recent) == self._smooth and mean[best] >= self._threshold
-            if heard and self._classes[best] not in quiet and middle >= self._silent_until:
-                self._silent_until = middle + self._hold
-                yield Detection(round(middle, 3), self._classes[best], float(mean[best]))
+            if (found := self.decide(begin, answer, quiet)) is not None:
+                yield found
+
+    def decide(self, begin: float, answer: np.ndarray, quiet: Sequence[str] = ()) -> Detection | None:
+        """Whether a word is reported, by the answer to a window and those to the windows before it.
+
+        Args:
+            begin: Begin of the window in seconds; windows come in their order.
+            answer: Its probabilities, (classes,).
+            quiet: As `hear` takes it.
+        """
+        self._recent = [*self._recent, answer][-self._smooth :]
+        mean = np.mean(self._recent, axis=0)
+        best = int(np.argmax(mean))
+        middle = begin + self._reader.samples / self._rate / 2
+        heard = len(self._recent) == self._smooth and mean[best] >= self._threshold
+        if not heard or self._classes[best] in quiet or middle < self._silent_until:
+            return None
+        self._silent_until = middle + self._hold
+        return Detection(round(middle, 3), self._classes[best], float(mean[best]))
 
 
 @dataclass(frozen=True)

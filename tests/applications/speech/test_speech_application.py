@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import zoo
+from applications.speech.alarms import compose, curve
 from applications.speech.listening import Detection, Listener, score
 from applications.speech.scoring import Clips, support_vectors, table
 from zoo.data.audio import ClipReader, FrontEnd
@@ -35,6 +36,31 @@ def test_chunks_of_any_size_give_the_answers_of_the_whole(size):
     np.testing.assert_allclose([answer for _, answer in answers], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("front_end", [FrontEnd(), FrontEnd(scale="pcen", bands=10), FrontEnd(differences=1)])
+@pytest.mark.parametrize("step", [0.1, 0.0333])
+def test_frames_are_shared_by_windows_only_where_that_changes_nothing(front_end, step):
+    reader, sound = ClipReader(8000, front_end), noise(1.2)
+    network = Remembering()
+    listener = Listener(network, reader, ("a", "b"), step=step)
+    for start in range(0, len(sound), 1111):
+        list(listener.probabilities(sound[start : start + 1111]))
+    samples = round(step * 16000)
+    begins = range(0, len(sound) - 8000 + 1, samples)
+    expected = front_end(np.stack([sound[begin : begin + 8000] for begin in begins])).numpy()
+    np.testing.assert_allclose(np.concatenate(network.seen), expected, atol=1e-3)
+
+
+class Remembering:
+    """A network that keeps what it is given."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, spectrograms, training):
+        self.seen.append(np.asarray(spectrograms))
+        return np.full((len(spectrograms), 2), 0.5)
+
+
 class Sure:
     """A network that hears "b" while the middle of the window is loud."""
 
@@ -42,8 +68,8 @@ class Sure:
         self.front_end = READER.front_end
 
     def __call__(self, spectrogram, training):
-        is_loud = float(spectrogram[0, 20:29, 0, 0].numpy().mean()) > -40
-        return np.array([[0.02, 0.96, 0.02] if is_loud else [0.96, 0.02, 0.02]])
+        loud = np.asarray(spectrogram)[:, 20:29, 0, 0].mean(1) > -40
+        return np.where(loud[:, None], [[0.02, 0.96, 0.02]], [[0.96, 0.02, 0.02]])
 
 
 def test_a_word_is_reported_once_and_in_its_middle():
@@ -71,6 +97,28 @@ def test_reports_are_matched_with_what_was_spoken():
     ]
     result = score(heard, spoken, seconds=1800)
     assert (result.found, result.missed, result.false_alarms, result.false_alarms_per_hour) == (2, 1, 2, 4.0)
+
+
+def test_false_alarms_are_counted_by_the_hour():
+    word, other = 2 * noise(0.5, 1), 2 * noise(0.4, 2)
+    options = {"minutes": 1.0, "decibels": 60.0, "rate": 16000, "seed": 0}
+    clean, mixed = compose([(word, "b")], [], **options), compose([(word, "b")], [other], **options)
+    assert clean.seconds == mixed.seconds == 60
+    assert len(clean.spoken) > 12
+    for recording in (clean, mixed):
+        loud = np.convolve(np.abs(recording.sound), np.ones(1600) / 1600, "same") > 0.05
+        assert all(loud[round(16000 * middle)] for middle, _ in recording.spoken)
+        gaps = np.diff([middle for middle, _ in recording.spoken])
+        assert gaps.min() > 1
+    scores = curve(Sure(), READER, ("silence", "b", "c"), clean, (0.5, 0.99), quiet=("silence",), smooth=1)
+    assert (scores[0.5].found, scores[0.5].missed, scores[0.5].false_alarms) == (len(clean.spoken), 0, 0)
+    assert (scores[0.99].found, scores[0.99].missed) == (0, len(clean.spoken))
+    # It takes the other sounds for the word as well.
+    mixed_score = curve(Sure(), READER, ("silence", "b", "c"), mixed, (0.5,), quiet=("silence",), smooth=1)[0.5]
+    assert mixed_score.found == len(mixed.spoken)
+    assert mixed_score.false_alarms_per_hour == 60 * mixed_score.false_alarms > 0
+    with pytest.raises(ValueError, match="A recording needs words, and minutes above 0. Received: 0 words"):
+        compose([], [], **options)
 
 
 def tones(count, seed):
@@ -114,6 +162,21 @@ def test_synthesisers_speak_and_a_network_hears(tmp_path, capsys):
     recording = np.concatenate([pause, *(part for word in words for part in (word, pause))])
     soundfile.write(tmp_path / "long.wav", recording, 16000)
     assert main(["speech", "listen", str(run.folder), str(tmp_path / "long.wav"), "--threshold", "0.5"], add=[add]) == 0
+    command = [
+        "speech",
+        "alarms",
+        str(run.folder),
+        "--minutes",
+        "1",
+        "--others",
+        str(tmp_path / "other"),
+        "--thresholds",
+    ]
+    capsys.readouterr()
+    assert main([*command, "0.5", "0.99"], add=[add]) == 0
+    low, high = (line.split() for line in capsys.readouterr().out.splitlines()[1:])
+    assert int(low[1]) >= int(high[1])
+    assert int(low[1]) + int(low[2]) == int(high[1]) + int(high[2]) > 5
 
 
 def test_missing_programs_are_named(monkeypatch):
