@@ -83,8 +83,7 @@ class Listener:
         """
         chunk = np.asarray(chunk, np.float32)
         self._waiting = np.concatenate([self._waiting, chunk])
-        if self._keeps_frames:
-            self._make_frames(chunk)
+        self._unframed = np.concatenate([self._unframed, chunk]) if self._keeps_frames else self._unframed
         while len(self._waiting) >= self._reader.samples:
             count = min((len(self._waiting) - self._reader.samples) // self._step + 1, _BATCH_SIZE)
             answers = np.asarray(self._model(self._spectrograms(count), training=False))
@@ -95,10 +94,9 @@ class Listener:
                 self._frames = self._frames[count * self._step // self._reader.front_end.hop_length :]
             yield from zip(begins.tolist(), answers, strict=True)
 
-    def _make_frames(self, chunk: np.ndarray) -> None:
-        """Add the frames that a chunk completes."""
-        front_end = self._reader.front_end
-        sound = np.concatenate([self._unframed, chunk])
+    def _make_frames(self) -> None:
+        """Add the frames of what has come since the last window."""
+        front_end, sound = self._reader.front_end, self._unframed
         if count := front_end.num_frames(len(sound)):
             used = sound[: (count - 1) * front_end.hop_length + front_end.frame_length]
             new = front_end(used[None]).numpy()[0]
@@ -107,6 +105,8 @@ class Listener:
 
     def _spectrograms(self, count: int) -> np.ndarray:
         """Those of the next windows, (count, frames, bands, maps)."""
+        if self._keeps_frames:
+            self._make_frames()
         if self._frames is None:
             windows = np.lib.stride_tricks.sliding_window_view(self._waiting, self._reader.samples)
             return self._reader.front_end(windows[:: self._step][:count]).numpy()
