@@ -58,8 +58,12 @@ def network(kind: str, width: int, classes: int) -> keras.Model:
 
 def fitting(kind: str, classes: int, parameters: int = PARAMETERS) -> keras.Model:
     """The widest network of a kind that has at most so many parameters."""
-    width = next(width for width in range(1, 1000) if network(kind, width, classes).count_params() > parameters) - 1
-    return network(kind, width, classes)
+    # The number of parameters is a polynomial of the second degree in the width.
+    widths = (10, 20, 30)
+    polynomial = np.polyfit(widths, [network(kind, width, classes).count_params() for width in widths], 2)
+    square, linear, constant = polynomial
+    root = (-linear + np.sqrt(linear**2 - 4 * square * (constant - parameters))) / (2 * square)
+    return network(kind, int(root + 1e-6), classes)
 
 
 KINDS = ("time", "frequency", "frequency, places kept")
