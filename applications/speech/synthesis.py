@@ -15,8 +15,8 @@ import numpy as np
 
 WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 
-# espeak-ng's English; each voice speaks two of them. British English is "en": with "en-gb" espeak-ng 1.51 leaves out the
-# voice that is asked for, so that all splits would share one.
+# espeak-ng's English; each voice speaks two of them. British English is "en": with "en-gb" espeak-ng 1.51 leaves out
+# the voice that is asked for, so that all splits would share one.
 ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029", "en-us-nyc")
 NUM_TEST_VOICES, NUM_VALIDATION_VOICES = 29, 10
 FLITE_VOICES, FLITE_SPEEDS = ("kal16", "awb", "rms", "slt"), (0.85, 1.0, 1.2)
