@@ -22,6 +22,9 @@ from applications.visualize.network import Network, Rule
 
 BATCH_SIZE = 16
 
+# Of what was sent back to the pixels, the part of the strongest value from which on it can be seen.
+VISIBLE = 0.05
+
 
 def gradients(network: Network, pictures: np.ndarray, target: int, rule: Rule = "gradient") -> np.ndarray:
     """Gradient of a class's score by the pixels.
@@ -116,7 +119,8 @@ class Projection(NamedTuple):
         channel: Its channel.
         place: Its row and column in the feature map.
         activation: Its value.
-        seen: First and last row, first and last column of the pixels that it was sent to; the last ones excluded.
+        seen: First and last row, first and last column of the pixels where that can be seen; the last
+            ones excluded.
     """
 
     picture: np.ndarray
@@ -157,7 +161,8 @@ def project(
     seed = np.zeros((1, *found.shape), found.dtype)
     seed[0, row, column, best] = found[row, column, best]
     sent = _array(tape.gradient(values, x, output_gradients=tf.constant(seed)), x)[0]
-    touched = np.argwhere(np.abs(sent).max(axis=-1) > 0)
+    size = np.abs(sent).max(axis=-1)
+    touched = np.argwhere(size > VISIBLE * size.max())
     low, high = (touched.min(axis=0), touched.max(axis=0) + 1) if len(touched) else (np.zeros(2), picture.shape[:2])
     seen = (int(low[0]), int(high[0]), int(low[1]), int(high[1]))
     return Projection(sent, best, (row, column), float(found[row, column, best]), seen)

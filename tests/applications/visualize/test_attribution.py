@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from scipy import ndimage
 
 import zoo
 from applications.visualize import attribution, randomisation
@@ -93,11 +92,7 @@ def test_a_projection_is_zeiler_and_fergus_deconvnet():
     assert (*found.place, found.channel) == tuple(int(index) for index in place[1:])
     np.testing.assert_allclose(found.picture, expected[0], rtol=1e-4, atol=1e-5)
     top, bottom, left, right = found.seen
-    assert max(bottom - top, right - left) <= zoo.receptive_field(network_model(inputs, x), "conv2").size[0]
-
-
-def network_model(inputs, x):
-    return keras.Model(inputs, x)
+    assert max(bottom - top, right - left) <= zoo.receptive_field(keras.Model(inputs, x), "conv2").size[0]
 
 
 def test_guided_is_plain_where_all_units_are_on_and_slopes_positive():
@@ -187,67 +182,3 @@ def test_similarity_is_of_ranks_and_magnitudes():
     map_ = np.random.default_rng(0).normal(size=(8, 8))
     assert randomisation.similarity(map_, -(map_**3)) == pytest.approx(1)
     assert randomisation.similarity(map_, np.ones((8, 8))) == 0
-
-
-def scenes(count, seed):
-    """Digits somewhere on textures; the box of each."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    rng = np.random.default_rng(seed)
-    half = slice(0, 1200) if seed == 0 else slice(1200, None)
-    images, labels = digits.images[half] / 16, digits.target[half]
-    x, y, boxes = np.empty((count, 32, 32, 1), "float32"), np.empty(count, int), np.empty((count, 2), int)
-    for number in range(count):
-        chosen = rng.integers(len(images))
-        texture = ndimage.gaussian_filter(rng.normal(size=(32, 32)), rng.uniform(0.5, 2))
-        scene = 0.35 + 0.12 * texture / texture.std()
-        row, column = rng.integers(0, 21, 2)
-        digit = ndimage.zoom(images[chosen], 1.5, order=1)
-        scene[row : row + 12, column : column + 12] = np.maximum(scene[row : row + 12, column : column + 12], digit)
-        x[number, ..., 0], y[number], boxes[number] = scene, labels[chosen], (row, column)
-    return x, y, boxes
-
-
-@pytest.mark.slow
-def test_the_pointing_game_and_what_depends_on_learning():
-    keras.utils.set_random_seed(0)
-    inputs = keras.Input((32, 32, 1))
-    x = inputs
-    for filters, strides in ((16, 1), (32, 2), (48, 2), (64, 1)):
-        x = layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False)(x)
-        x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
-    model = keras.Model(inputs, layers.Dense(10, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
-    model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(*scenes(4000, 0)[:2], batch_size=64, epochs=8, verbose=0)
-    x, y, boxes = scenes(200, 1)
-    network = Network(model)
-    right = network.scores(x).argmax(1) == y
-    assert right.mean() > 0.75
-
-    def hits(points):
-        inside = (points >= boxes - 2) & (points < boxes + 14)  # a map has a pixel for 4 x 4 of the picture
-        return float(inside.all(1)[right].mean())
-
-    cams = [
-        attribution.enlarged(attribution.grad_cam(network, one, label), (32, 32))
-        for one, label in zip(x, y, strict=True)
-    ]
-    points = np.array([np.unravel_index(cam.argmax(), cam.shape) for cam in cams])
-    centre = hits(np.full((len(x), 2), 16))
-    assert hits(points) > 0.85 > centre + 0.2
-
-    # Adebayo et al.: with the last layers lost, maps that say why change; those of guided backpropagation do not.
-    found = {"gradient": [], "Grad-CAM": [], "guided": []}
-    for one, label in zip(x[:8], y[:8], strict=True):
-        methods = {
-            "gradient": lambda: attribution.gradients(network, one[None], label)[0],  # noqa: B023
-            "Grad-CAM": lambda: attribution.grad_cam(network, one, label),  # noqa: B023
-            "guided": lambda: attribution.guided_backpropagation(network, one, label),  # noqa: B023
-        }
-        for name, values in randomisation.cascade(network, methods, stages=5).items():
-            found[name].append(values[1:3])
-    means = {name: float(np.mean(values)) for name, values in found.items()}
-    assert means["guided"] > 0.6
-    assert means["gradient"] < means["guided"] - 0.2
-    assert means["Grad-CAM"] < means["guided"] - 0.2
