@@ -275,7 +275,7 @@ def _neurons(task: _Task) -> Section:
             where = f"row {found.place[0]}, column {found.place[1]}"
             title = f"channel {channel}"
             tiles.append(Tile(drawing.tile(drawing.sent_back(drawing.framed(found.picture, found.seen))), title, where))
-            tiles.append(Tile(drawing.tile(drawing.framed(task.shown, found.seen)), "what it saw",
+            tiles.append(Tile(drawing.tile(drawing.framed(task.shown, found.seen)), "it saw",
                               f"activation {found.activation:.3g}"))  # fmt: skip
         rows.append(Row(tiles, call.path, _size(call)))
     return Section(

@@ -6,14 +6,17 @@ import re
 import keras
 import numpy as np
 import pytest
+import safetensors.numpy
 from keras import layers
 from PIL import Image
+from weights.conftest import resnet18_state
 
 import zoo
-from applications.visualize import commands, config, probes, sheet
+from applications.visualize import commands, config, probes, sheet, subject
 from applications.visualize.commands import add
 from zoo import runs
 from zoo.cli import main
+from zoo.weights import cache, published
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +80,24 @@ def test_a_registered_model_with_saved_weights(picture, tmp_path):
     arguments = ["visualize", "squeezenet1_1", str(picture), "--weights", str(tmp_path / "weights")]
     assert main([*arguments, "--smoke", "--out", str(page), "--sections", "filters"], add=[add]) == 0
     assert "64 filters of 3 × 3" in page.read_text()
+
+
+@pytest.mark.slow
+def test_published_weights_bring_their_preprocessing_and_the_names_of_classes(picture, tmp_path, monkeypatch):
+    """The file is as timm publishes it, with random values, and lies where a download would have put it."""
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
+    row = published.find("resnet18", "timm.a1")
+    file = cache.download_of(row)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(safetensors.numpy.save(resnet18_state()))
+    opened = subject.open_subject("resnet18", str(picture), weights="timm.a1")
+    assert opened.picture.shape == (288, 288, 3)
+    assert opened.picture.max() > 200  # pixels: the model itself scales
+    assert opened.value_range == (0.0, 255.0)
+    assert opened.index_of("goldfish") == 1
+    expected = zoo.create_model("resnet18", weights="timm.a1", classifier_activation=None, input_shape=(288, 288, 3))
+    scores = expected.predict(zoo.preprocessor("resnet18", "timm.a1")([str(picture)]), verbose=0)
+    np.testing.assert_allclose(opened.network.scores(opened.picture[None]), scores, rtol=1e-2, atol=2e-2)
 
 
 @pytest.mark.parametrize(
