@@ -1,6 +1,7 @@
 """Layers with set weights equal SciPy, and give the numbers of the course; the page shows all of it."""
 
 import re
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,6 +15,8 @@ from applications.filters import kernels, pictures, worked
 from applications.filters.commands import DEFAULT_PICTURES, add
 from applications.filters.convolution import convolution, filtered, output_size
 from zoo.cli import main
+
+ROOT = Path(__file__).parents[3]
 
 EXAMPLES = {example.key: example for example in worked.EXAMPLES}
 
@@ -205,3 +208,12 @@ def test_bad_input_is_refused(tmp_path, capsys):
     assert main(["filters", "house"], add=[add]) == 2
     assert main(["filters", "--out", str(tmp_path / "no" / "page.html")], add=[add]) == 2
     assert "--out must lie in a folder that is there" in capsys.readouterr().err
+
+
+def test_the_example_of_the_docs_runs(capsys):
+    text = (ROOT / "docs" / "filters.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(code, "docs/filters.md", "exec"), {})
+    assert capsys.readouterr().out.strip() == "(427, 640, 3) (214, 320, 3) (1, 425, 638, 2) 20"
+    assert f"each of {sum(example.output.size for example in worked.EXAMPLES)} windows" in text
+    assert all(name in text for name in pictures.BUNDLED)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -17,6 +18,8 @@ from applications.visualize.commands import add
 from zoo import runs
 from zoo.cli import main
 from zoo.weights import cache, published
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +147,15 @@ def test_a_run_without_pictures_is_refused(tmp_path, capsys):
     assert "was not trained on pictures. Received: data 'signals:cbf'" in capsys.readouterr().err
     assert main(["probes", str(tmp_path)], add=[add]) == 2
     assert "was not trained on pictures. Received: data 'signals:cbf'" in capsys.readouterr().err
+
+
+def test_the_example_of_the_docs_runs(capsys):
+    text = (ROOT / "docs" / "visualize.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(code, "docs/visualize.md", "exec"), {})
+    assert "'resnet20/stride4'" in (out := capsys.readouterr().out)
+    assert out.splitlines()[-1] == "(16, 16)"
+    assert re.findall(r"^\| (\w+) \| [^|]*\| (?:`[\w.]+`)? ?\|$", text, re.MULTILINE) == list(commands.SECTIONS)
 
 
 @pytest.mark.slow
