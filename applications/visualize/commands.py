@@ -15,7 +15,9 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "picture", metavar="PICTURE", help="picture file; for a run also test:N, an example of its data"
     )
-    parser.add_argument("--weights", metavar="TAG|PATH", help="of a registered name: published or saved weights")
+    parser.add_argument(
+        "--weights", metavar="TAG|PATH", help="of a registered name: published or saved weights (default: none)"
+    )
     parser.add_argument("--class", dest="target", metavar="NAME",
         help="class that is explained, by name or number (default: the most probable one)")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FILE.html", default=Path("visualize.html"),

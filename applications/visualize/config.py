@@ -65,4 +65,4 @@ class Probes:
 
 
 PROBES = Probes()
-PROBES_SMOKE = Probes(examples=100, grid=2, components=8)
+PROBES_SMOKE = Probes(examples=60, grid=2, components=4)

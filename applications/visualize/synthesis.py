@@ -8,6 +8,7 @@
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -135,7 +136,7 @@ def maximise(
         return graph.get_concrete_function(tf.TensorSpec([2], tf.int64))
 
     rng = np.random.default_rng(seed)
-    lowest = 0.0
+    lowest = math.inf
     for number in range(steps):
         # A unit that is off has no gradient; half of the steps may be spent on switching all of them on.
         redirected = path is not None and lowest <= 0 and number < steps // 2
@@ -270,10 +271,9 @@ def dream(
     for octave, size in enumerate(sizes):
         base = tf.image.resize(original, size, antialias=True)
         x = base + tf.image.resize(changed, size)
-        traced = tf.function(slope).get_concrete_function(tf.TensorSpec(x.shape, tf.float32))
         for number in range(steps):
             shift = rng.integers(-jitter, jitter + 1, 2)
-            step = traced(tf.roll(x, shift, (1, 2)))
+            step = slope(tf.roll(x, shift, (1, 2)))
             step = tf.roll(step, -shift, (1, 2))
             x = x + rate * (high - low) * step / (tf.reduce_mean(tf.abs(step)) + 1e-12)
             x = tf.clip_by_value(x, low, high)

@@ -142,6 +142,22 @@ def test_maps_of_a_layer_inside_of_a_nested_model():
     assert attribution.project(network, x, "stride1", 3).channel == 3
 
 
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(policy):
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = zoo.create_model("simple_cnn", input_shape=(12, 12, 1))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    network, x = Network(model), pictures(1, (12, 12, 1))[0]
+    found = attribution.integrated_gradients(network, x, 2)
+    scores = network.scores(np.stack([x, 0 * x]))[:, 2]
+    assert found.sum() == pytest.approx(scores[0] - scores[1], rel=0.05, abs=2e-3)
+    assert attribution.grad_cam(network, x, 2, "stride2").dtype == np.float32
+    assert attribution.project(network, x, "stride2").picture.shape == x.shape
+
+
 def test_what_cannot_be_explained_is_refused(network):
     x = pictures(1, (16, 16, 3))[0]
     with pytest.raises(ValueError, match="target must be a class, 0 to 9. Received: target=10"):

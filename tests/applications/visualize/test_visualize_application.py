@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     settings = runs.Settings(model="simple_cnn", data="digits", image_size=(20, 20), epochs=1, batch_size=256, seed=1)
-    return runs.train(settings, tmp_path_factory.mktemp("runs") / "simple")
+    return runs.train(settings, tmp_path_factory.mktemp("runs") / "simple", test=False)
 
 
 @pytest.fixture
