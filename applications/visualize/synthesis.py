@@ -22,6 +22,9 @@ from applications.visualize.network import Network, Rule
 _COLOURS = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 _COLOURS_ROOT = (_COLOURS / np.linalg.norm(_COLOURS, axis=0).max()).astype(np.float32)
 
+# From so many steps on, tracing the graph of a step costs less than it saves.
+WORTH_TRACING = 8
+
 Progress = Callable[[float], None]
 
 
@@ -132,8 +135,10 @@ def maximise(
 
     @functools.cache
     def traced(redirected: bool) -> Callable[[tf.Tensor], tf.Tensor]:
-        graph = tf.function(functools.partial(step, redirected=redirected))
-        return graph.get_concrete_function(tf.TensorSpec([2], tf.int64))
+        chosen = functools.partial(step, redirected=redirected)
+        if steps < WORTH_TRACING:
+            return chosen
+        return tf.function(chosen).get_concrete_function(tf.TensorSpec([2], tf.int64))
 
     rng = np.random.default_rng(seed)
     lowest = math.inf
@@ -208,7 +213,7 @@ def invert(
             loss = error(x) + smoothness * variation
         optimizer.apply([tape.gradient(loss, waves.amplitudes)], [waves.amplitudes])
 
-    traced = tf.function(step).get_concrete_function()
+    traced = step if steps < WORTH_TRACING else tf.function(step).get_concrete_function()
     for number in range(steps):
         traced()
         progress((number + 1) / steps)

@@ -36,7 +36,7 @@ def test_the_wish_of_a_filter_is_its_sign_and_beats_all_data():
     conv = layers.Conv2D(2, 8, use_bias=False, name="conv")
     model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(conv(inputs))))
     conv.set_weights([kernel])
-    found, excited = maximise(Network(model), "conv", [1, 0], value_range=(0, 1), steps=60, jitter=0)
+    found, excited = maximise(Network(model), "conv", [1, 0], value_range=(0, 1), steps=100, jitter=0)
     data = load_digits().images[..., None] / 16
     for picture, value, channel in zip(found, excited, (1, 0), strict=True):
         weights = kernel[..., channel]
