@@ -1,7 +1,7 @@
 """The page: filters on pictures, and the worked examples step by step."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -191,6 +191,7 @@ def _matrix(kernel: np.ndarray) -> list[list[str]]:
 
 def _text(value: float) -> str:
     """A number as a worked example writes it: whole, or with two digits."""
+    value += 0.0  # no minus before a zero
     return f"{value:.0f}" if float(value).is_integer() else f"{value:.2f}"
 
 
@@ -261,16 +262,20 @@ def _example(example: worked.Example) -> dict[str, object]:
     }
 
 
+def _sum(values: Iterable[float]) -> str:
+    """The terms of a sum, one after the other."""
+    first, *others = [_text(value) for value in values]
+    return _signs(first + "".join(f" - {term[1:]}" if term.startswith("-") else f" + {term}" for term in others))
+
+
 def _told(example: worked.Example, step: worked.Step) -> list[str]:
     """The sum of a step in words: a line for each channel, then the whole."""
     lines = []
     for channel in range(example.volume.shape[-1]):
-        terms = " + ".join(_signs(_text(value)) for value in step.products[..., channel].ravel())
-        lines.append(f"{terms} = {_signs(_text(step.sums[channel]))}")
+        lines.append(f"{_sum(step.products[..., channel].ravel())} = {_signs(_text(step.sums[channel]))}")
     if len(lines) > 1 or example.biases:
-        whole = " + ".join(_signs(_text(value)) for value in step.sums)
-        bias = f" + {_signs(_text(example.biases[step.filter]))}" if example.biases else ""
-        lines.append(f"{whole}{bias} = {_signs(_text(step.result))}")
+        parts = [*step.sums, *([example.biases[step.filter]] if example.biases else [])]
+        lines.append(f"{_sum(parts)} = {_signs(_text(step.result))}")
     if example.mean:
         lines.append(f"{_signs(_text(step.sums.sum()))} / {step.products.size} = {_signs(_text(step.result))}")
     return lines

@@ -160,6 +160,10 @@ def test_the_page_has_every_step(tmp_path, capsys):
     for number in ("0.376", "1.057", "196 608 000", "2.2e+11", "504 × 504", "520 × 520", "own: 0 1; -1 0"):
         assert number in text.replace("\N{NARROW NO-BREAK SPACE}", " "), number
     assert "1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 = 9" in text
+    assert "0 + 0 + 0 + 0 − 2 + 1 + 0 + 2 + 0 = 1" in text
+    assert "−1 + 1 + 1 + 1 = 2" in text
+    assert "−0 " not in text
+    assert "−0<" not in text
     assert all(source.startswith(("data:", "#")) for source in re.findall(r'(?:src|href)="([^"]*)"', text))
 
 
