@@ -258,6 +258,7 @@ def _example(example: worked.Example) -> dict[str, object]:
         "note": example.note,
         "inputs": [_grid(example.volume[..., channel]) for channel in range(channels)],
         "parts": parts,
+        "row": _grid(example.row[None]) if example.flattened else None,
         "many": len(steps) > MANY_STEPS,
     }
 

@@ -55,6 +55,7 @@ class Example:
         strides: Step of the window.
         mean: Whether the products are averaged and not summed.
         pooled: Whether max-pooling of 2x2, stride 2, follows, the last row and column being kept.
+        flattened: Whether that is made one row, as dense layers take it.
     """
 
     key: str
@@ -66,6 +67,7 @@ class Example:
     strides: int = 1
     mean: bool = False
     pooled: bool = False
+    flattened: bool = False
 
     @functools.cached_property
     def output(self) -> np.ndarray:
@@ -79,6 +81,13 @@ class Example:
         """(rows, columns, filters): the largest of each 2x2, by a Keras layer."""
         pool = layers.MaxPooling2D(WINDOW, padding="same", data_format="channels_last")
         return np.asarray(pool(keras.ops.convert_to_tensor(self.output[None])))[0]
+
+    @functools.cached_property
+    def row(self) -> np.ndarray:
+        """(rows * columns * filters,): the maxima one after the other, by a Keras layer."""
+        return np.asarray(layers.Flatten(data_format="channels_last")(keras.ops.convert_to_tensor(self.maxima[None])))[
+            0
+        ]
 
     @property
     def _divisor(self) -> int:
@@ -168,6 +177,7 @@ EXAMPLES = (
         _figure()[..., None],
         _rows("0 0 1/1 0 0/0 1 1")[:, :, None, None],
         pooled=True,
+        flattened=True,
     ),
     Example(
         "volume",
