@@ -10,7 +10,7 @@ https://doi.org/10.1613/jair.1.13188, and every trial trains to its end.
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import keras_tuner
@@ -101,11 +101,13 @@ def _run_trials(
 
 def _study(plan: Plan, folder: Path) -> optuna.Study:
     """The study of the database, which begins with the defaults."""
-    directions = ["maximize" if sign(plan.objective) > 0 else "minimize"]
+    directions: list[Literal["minimize", "maximize"]] = ["maximize" if sign(plan.objective) > 0 else "minimize"]
+    if plan.pareto:
+        directions.append("minimize")
     study = optuna.create_study(
         storage=f"sqlite:///{folder / DATABASE}",
         study_name=plan.model,
-        directions=[*directions, "minimize"] if plan.pareto else directions,
+        directions=directions,
         pruner=optuna.pruners.HyperbandPruner(
             min_resource=1, max_resource=plan.base.epochs, reduction_factor=plan.factor
         ),
