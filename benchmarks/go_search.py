@@ -73,9 +73,11 @@ def main() -> None:
     parser.add_argument("folder", metavar="RUN", help="run folder of the policy, on 9x9")
     parser.add_argument("--value", metavar="RUN", help="run folder of the value network")
     parser.add_argument("--visits", type=int, default=200, help="lines of a search (default: 200)")
+    parser.add_argument("--positions", type=int, default=10, help="how many are searched, 1 to 15 (default: 10)")
     arguments = parser.parse_args()
     value = load_value(arguments.value) if arguments.value else None
-    found = measure(load_network(arguments.folder), value, visits=arguments.visits, count=10, rounds=ROUNDS)
+    network = load_network(arguments.folder)
+    found = measure(network, value, visits=arguments.visits, count=arguments.positions, rounds=ROUNDS)
     print("| judged together | lines a second |\n|---|---:|")
     for name, rate in found.items():
         print(f"| {name} | {rate:,.0f} |")
