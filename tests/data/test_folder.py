@@ -358,6 +358,27 @@ def test_a_file_that_changes_is_named(root, monkeypatch):
             list(data.pipeline("test", batch_size=8).epoch())
 
 
+def test_a_file_is_compared_once_and_again_when_it_is_another(root, monkeypatch):
+    monkeypatch.setattr(zoo.data.dataset, "CACHE_BYTES", 0)
+    data, compared = load(root), []
+    digest = zoo.data.folder._digest
+    monkeypatch.setattr(zoo.data.folder, "_digest", lambda content: compared.append(1) or digest(content))
+    pipeline = data.pipeline("test", batch_size=8)
+    for _ in range(2):
+        list(pipeline.epoch())
+        assert len(compared) == data.num_examples["test"]
+    path = root / data.example_name("test", 0)
+    path.write_bytes(path.read_bytes())
+    list(pipeline.epoch())
+    assert len(compared) == data.num_examples["test"] + 1
+    content, times = path.read_bytes(), path.stat()
+    path.write_bytes(content[:-20] + content[-19:-18] + content[-19:])
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # of one size, and as old, by what it says
+    assert path.stat().st_size == times.st_size
+    with pytest.raises(Exception, match="png has changed since it was checked; load the folder again"):
+        list(pipeline.epoch())
+
+
 def test_decoding_in_threads_leaves_warnings_alone(root):
     for path in root.glob("*/*.png"):  # EXIF data that Pillow warns of
         path.with_suffix(".jpg").write_bytes(whole("JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff"))

@@ -133,11 +133,24 @@ def test_a_broken_record_is_named(shards):
         list(data.pipeline("train", batch_size=4, image_size=(8, 8), training=True, augmentation="crop").epoch())
     with pytest.raises(DataError, match=message):
         zoo.data.check(data)
+
     skipped = load(shards, on_bad="skip")
     assert list(skipped.bad_files) == [name]
     assert skipped.num_examples["train"] == data.num_examples["train"] - 1
     assert skipped.fingerprint != data.fingerprint
     assert zoo.data.check(skipped).notes[-1].startswith("Files left out: 1;")
+
+
+def test_a_record_that_breaks_after_it_was_read_is_named(shards, monkeypatch):
+    monkeypatch.setattr(zoo.data.dataset, "CACHE_BYTES", 0)
+    data = load(shards)
+    pipeline = data.pipeline("train", batch_size=4, image_size=(8, 8))
+    for _ in range(2):
+        list(pipeline.epoch())
+    file, _, place = place_of(shards, "train", 11)
+    flip(file, place)
+    with pytest.raises(Exception, match=r"is damaged: its SHA-256 is not the one that was written"):
+        list(pipeline.epoch())
 
 
 def test_too_many_broken_records_are_not_skipped(shards):

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.data.dataset import Dataset, OnBad, Source
+from zoo.data.dataset import Compared, Dataset, OnBad, Source
 from zoo.data.errors import DataError, printable
-from zoo.data.pictures import FORMATS, decode, quiet_pillow, read
+from zoo.data.pictures import FORMATS, decode, quiet_pillow, read, read_with_status
 from zoo.data.splits import SPLITS, group_names, stratified
 from zoo.messages import some
 
@@ -217,14 +217,18 @@ def _carve(
 
 
 def _source(root: Path, items: list[_Found], classes: tuple[str, ...], group_by: str | None) -> Source:
+    compared = Compared(len(items))
+
     def content_of(index: int) -> bytes:
         path = root / items[index].name
         try:
-            content = read(path)
+            content, status = read_with_status(path)
         except DataError as error:
             raise DataError(f"{printable(str(path))} was good when it was checked; now {error}.") from None
-        if _digest(content) != items[index].digest:
-            raise DataError(f"{printable(str(path))} has changed since it was checked; load the folder again.")
+        if compared.is_due(index, status):
+            if _digest(content) != items[index].digest:
+                raise DataError(f"{printable(str(path))} has changed since it was checked; load the folder again.")
+            compared.note(index, status)
         return content
 
     labels = np.array([classes.index(printable(item.label)) for item in items], np.int32)

@@ -45,7 +45,12 @@ _PLAIN = ("L", "RGB")
 
 
 def read(path: Path) -> bytes:
-    """The content of a regular file.
+    """The content of a regular file; raises as `read_with_status`."""
+    return read_with_status(path)[0]
+
+
+def read_with_status(path: Path) -> tuple[bytes, os.stat_result]:
+    """The content of a regular file, and its status before it was read.
 
     Raises:
         DataError: It cannot be read, is a pipe or a device, which might never end, or is larger than any picture of
@@ -57,7 +62,7 @@ def read(path: Path) -> bytes:
             raise DataError("it is no regular file")
         if status.st_size > MAX_BYTES:
             raise DataError(f"it has more than {MAX_BYTES >> 20} MiB ({status.st_size >> 20} MiB)")
-        return path.read_bytes()
+        return path.read_bytes(), status
     except OSError as error:
         raise DataError(f"it cannot be read: {error.strerror}") from None
 
