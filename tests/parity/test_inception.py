@@ -48,11 +48,12 @@ def test_outputs_are_those_of_timm(peer, name):
         assert peer.torch_difference(net, model, size) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "function", "knobs"),
     [
         ("inception_v3", "InceptionV3", {"count_include_pad": False}),
-        pytest.param("inception_resnet_v2", "InceptionResNetV2", {}, marks=pytest.mark.slow),
+        ("inception_resnet_v2", "InceptionResNetV2", {}),
     ],
 )
 def test_outputs_are_those_of_keras_applications(peer, name, function, knobs):

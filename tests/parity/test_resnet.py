@@ -69,7 +69,7 @@ def test_outputs_are_the_peers(peer, name, theirs):
         assert peer.torch_difference(net, model, size) < 1e-4
 
 
-@pytest.mark.parametrize("name", ["resnet50", "resnet101"])
+@pytest.mark.parametrize("name", ["resnet50", pytest.param("resnet101", marks=pytest.mark.slow)])
 def test_the_papers_form_is_that_of_keras_applications(peer, name):
     """Its convolutions have biases, which the batch norm behind them takes up, and other names and order."""
     net = getattr(keras.applications, name.replace("resnet", "ResNet"))(weights=None, classifier_activation=None)

@@ -25,7 +25,8 @@ def test_outputs_are_those_of_torchvision(peer, request, name, size):
     assert peer.torch_difference(net, model, size) < 1e-4
 
 
-@pytest.mark.parametrize("name", ["vgg16", pytest.param("vgg19", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vgg16", "vgg19"])
 def test_outputs_are_those_of_keras_applications(peer, name):
     other = getattr(keras.applications, name.upper())(weights=None, classifier_activation=None)
     peer.randomise_keras(other)

@@ -111,6 +111,7 @@ def test_auxiliary_classifiers_need_a_network_that_has_them():
         runs.Settings(model="googlenet", knobs={"aux": True})
 
 
+@pytest.mark.slow
 def test_the_ingredients_of_a_modern_recipe_arrive(tmp_path):
     """Trained small and tested large, by one question a class, on mixed pictures, in a run that opens again."""
     run = train_short("rsb_a3", tmp_path / "run", epochs=1, warmup_epochs=0)
@@ -222,6 +223,7 @@ def folder_of_digits(tmp_path):
     return tmp_path / "digits"
 
 
+@pytest.mark.slow
 def test_the_paper_recipe_on_a_folder_by_the_command_line(folder_of_digits, tmp_path, capsys):
     command = ["train", "resnet20", "--data", f"folder:{folder_of_digits}", "--recipe", "paper", "--out",
                str(tmp_path / "run"), "--epochs", "2", "--set", "lr=0.05", "--set", "image_size=16",

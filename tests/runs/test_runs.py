@@ -125,6 +125,7 @@ def test_settings_leave_the_choice_of_devices_open():
     subprocess.run([sys.executable, "-c", DEVICES], check=True)
 
 
+@pytest.mark.slow
 def test_the_model_takes_the_size_and_channels_of_the_data(tmp_path):
     run = runs.train(runs.Settings(model="resnet20", epochs=1), tmp_path / "a")
     assert run.model.input_shape == (None, 8, 8, 1)
@@ -132,6 +133,7 @@ def test_the_model_takes_the_size_and_channels_of_the_data(tmp_path):
     assert run.model.input_shape == (None, 12, 10, 1)
 
 
+@pytest.mark.slow
 def test_recomputed_feature_maps_change_no_number(tmp_path):
     settings = runs.Settings(model="simple_cnn", epochs=1, batch_size=128)
     kept, again = (runs.train(settings, tmp_path / str(value), recompute=value) for value in (False, True))

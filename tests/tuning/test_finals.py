@@ -124,6 +124,7 @@ def test_trials_that_end_later_open_the_search_again(tmp_path, monkeypatch):
     assert search.best.id == "0002"
 
 
+@pytest.mark.slow
 def test_finals_are_really_trained_on_folds(searched, options, tmp_path):
     shutil.copytree(searched.folder, tmp_path / "a")
     console = rich.console.Console(file=io.StringIO())

@@ -151,6 +151,7 @@ def test_a_network_is_timed_where_a_ceiling_asks_for_it():
     assert 0 < trials_module._latency(model) < 1000
 
 
+@pytest.mark.slow
 def test_a_rung_goes_on_where_the_one_below_has_ended(tmp_path):
     options = {"space": "model", "tuner": "successive_halving", "trials": 3, "epochs": 3, "seed": 2}
     found = tuning.search("simple_cnn", out=tmp_path / "a", console=quiet(), **options)
