@@ -12,6 +12,7 @@ import json
 import math
 import threading
 import time
+import warnings
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial as TunerTrial
+from sklearn.exceptions import ConvergenceWarning
 
 from tuning import spaces
 from tuning.plan import Plan
@@ -259,7 +261,10 @@ class BayesianOracle(Surviving, keras_tuner.oracles.BayesianOptimizationOracle):
 
     def values(self, number: int) -> dict[str, Any] | None:
         self._random_state = np.random.RandomState([self.plan.seed % 2**32, number])
-        found = super().values(number)
+        with warnings.catch_warnings():
+            # Of a length scale at its bound: with the few trials of a search the process often has none to find.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            found = super().values(number)
         # The optimum may be a point that is known already; a second trial there would tell little.
         if found is not None and self._duplicate(found):
             return self._random_values()

@@ -34,9 +34,9 @@ class Segmentation:
     size: int | None = None
     count: int | None = None
     network: str = "fcn"
-    body: str = "mobilenet_025"
-    knobs: Mapping[str, Any] = field(default_factory=lambda: {"stem": "cifar"})
-    levels: tuple[str, ...] = ("stride8", "stride4", "stride2")
+    body: str = "resnet20"
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+    levels: tuple[str, ...] = ("stride4", "stride2", "stride1")
     options: Mapping[str, Any] = field(default_factory=dict)
     weights: str | None = None
     epochs: int = 20
