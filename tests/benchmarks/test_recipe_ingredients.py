@@ -76,7 +76,7 @@ def test_a_second_fold_begins_anew():
 
 @pytest.mark.slow
 def test_a_short_run(tmp_path, capsys):
-    options = ["--models", "simple_cnn", "--epochs", "1", "--out", str(tmp_path / "t.md")]
+    options = ["--models", "simple_cnn", "--epochs", "3", "--out", str(tmp_path / "t.md")]
     rows = benchmark.main([*options, "--only", "label smoothing 0.1", "flip"])
     assert [row[1] for row in rows[:3]] == ["plain", "+ label smoothing 0.1", "+ flip"]
     better = [row[1][2:] for row in rows[1:3] if float(row[2]) > float(rows[0][2])]
