@@ -50,11 +50,16 @@ def smallest():
 
 
 SMALLEST = smallest()
+# Files of more parameters take CI minutes, and smaller networks of the same family and source have their layers; VGG-11
+# those of VGG without batch norm.
+LARGE = 80e6
 
 
 def networks():
     for (model, source), row in sorted(rows().items()):
-        marks = () if (model, source) in QUICK else (pytest.mark.slow,)
+        marks = [] if (model, source) in QUICK else [pytest.mark.slow]
+        if zoo.model_card(model).num_params > LARGE and (model, source) not in SMALLEST and model != "vgg11":
+            marks.append(pytest.mark.exhaustive)
         yield pytest.param(row, id=f"{model}-{source}", marks=marks)
 
 
