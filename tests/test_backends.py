@@ -30,6 +30,9 @@ SMALL = {
 }
 
 
+PARTS = 2
+
+
 def other_networks():
     """The cheapest network of each backbone for sound, text and signals: name, knobs, an input."""
     from representatives import backbone, cheapest
@@ -59,12 +62,15 @@ def networks():
         yield name, model, knobs
 
 
-def outputs():
-    """What each network says of one picture; weights and picture are functions of the network's place in the list."""
+def outputs(part, parts):
+    """What each network says of one picture; weights and picture are functions of the network's place in the list.
+
+    Of so many parts of the networks one, as JAX takes minutes to compile all of them.
+    """
     import zoo
 
     results = {}
-    for seed, (label, name, knobs) in enumerate(networks()):
+    for seed, (label, name, knobs) in [*enumerate(networks())][part::parts]:
         rng = np.random.default_rng(seed)
         card = zoo.model_card(name)
         size = max(card.min_size, 32) if not knobs else 75
@@ -72,7 +78,7 @@ def outputs():
         model = zoo.create_model(name, classes=10, input_shape=shape, classifier_activation=None, **knobs)
         model.set_weights([values(rng, variable) for variable in model.weights])
         results[label] = model.predict_on_batch(rng.uniform(-1, 1, (1, *shape)).astype("float32"))
-    for seed, (name, knobs, example) in enumerate(other_networks()):
+    for seed, (name, knobs, example) in [*enumerate(other_networks())][part::parts]:
         rng = np.random.default_rng(seed)
         arguments = {} if zoo.model_card(name).activation is None else {"classes": 5, "classifier_activation": None}
         model = zoo.create_model(name, input_shape=example.shape[1:], **arguments, **knobs)
@@ -95,17 +101,20 @@ def test_outputs_under_jax_are_those_under_tensorflow(tmp_path):
     if importlib.util.find_spec("jax") is None:
         pytest.skip("jax is not installed")
 
-    def results_of(backend):
-        path = tmp_path / f"{backend}.npz"
+    def results_of(backend, part):
+        path = tmp_path / f"{backend}{part}.npz"
         environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
-        subprocess.run([sys.executable, __file__, path], env=environment, check=True)
-        return np.load(path)
+        subprocess.run([sys.executable, __file__, path, str(part), str(PARTS)], env=environment, check=True)
+        with np.load(path) as arrays:
+            return dict(arrays)
 
-    with ThreadPoolExecutor() as pool:
-        results = {backend: pool.submit(results_of, backend) for backend in ("tensorflow", "jax")}
-        results = {backend: result.result() for backend, result in results.items()}
-    assert set(results["jax"].files) == set(results["tensorflow"].files)
-    assert len(results["jax"].files) > 28
+    results = {}
+    with ThreadPoolExecutor(2) as pool:
+        for backend in ("jax", "tensorflow"):
+            found = pool.map(results_of, [backend] * PARTS, range(PARTS))
+            results[backend] = {name: array for part in found for name, array in part.items()}
+    assert set(results["jax"]) == set(results["tensorflow"])
+    assert len(results["jax"]) > 28
     for name, expected in results["tensorflow"].items():
         difference = np.abs(results["jax"][name] - expected).max() / np.abs(expected).max()
         print(f"{name}: {difference:.1e}")
@@ -113,7 +122,7 @@ def test_outputs_under_jax_are_those_under_tensorflow(tmp_path):
 
 
 if __name__ == "__main__":
-    arrays = outputs()
+    arrays = outputs(int(sys.argv[2]), int(sys.argv[3]))
     if os.environ["KERAS_BACKEND"] == "jax":
         assert "tensorflow" not in sys.modules, "the networks need no TensorFlow under another backend"
     np.savez(sys.argv[1], **arrays)
