@@ -6,18 +6,17 @@ weight, as Silver et al. weighted it down when they trained on games of people. 
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 import zoo
-from applications.go.batches import Labels, PositionBatches
+from applications.go.batches import Labels, PositionBatches, learn, read_all
 from applications.go.network import check_new, write_run
 from zoo import training
 from zoo.data import DataError
-from zoo.data.go import EMBEDDED, encode_games, read_games, split_games, symmetries
+from zoo.data.go import encode_games, split_games, symmetries
 from zoo.data.go.positions import Positions
 
 
@@ -109,9 +108,7 @@ def train_dual(
         names = ", ".join(zoo.list_models(family="alphagozero"))
         raise DataError(f"Networks of two heads are {names}. Received: model={model!r}")
     item = encoder_named(encoder)
-    found, rejected = read_games(EMBEDDED.get(str(games), Path(games)))
-    if rejected:
-        progress(f"{len(rejected)} games were left out, such as {next(iter(rejected.items()))}")
+    found = read_all(games, progress)
     positions = encode_games(found, item)
     parts = split_games(positions.fingerprints, seed=0)
     splits = {split: positions.of_games(chosen) for split, chosen in parts.items()}
@@ -124,30 +121,14 @@ def train_dual(
     outputs = keras.layers.Concatenate(name="both")([network.output["predictions"], network.output["value"]])
     joint = keras.Model(network.input, outputs)
     labels = move_and_result(positions)
-    batches = PositionBatches(positions, splits["train"], labels, 2, batch_size=batch_size, training=True, seed=seed)
-    rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(batches))
-    trainer = training.Trainer(
-        joint,
-        optimizer=keras.optimizers.AdamW(rate, weight_decay=weight_decay),
-        loss=DualLoss(value_weight),
-        metrics=[
-            keras.metrics.MeanMetricWrapper(function, name=function.__name__)
-            for function in (policy_accuracy, value_error)
-        ],
-        steps_per_call=16,
-    )
 
-    def tell(epoch: int, logs: Any = None) -> None:
-        numbers = ", ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items() if name != "step")
-        progress(f"epoch {epoch + 1}/{epochs}: {numbers}")
+    def batches(split: str, **options: Any) -> PositionBatches:
+        return PositionBatches(positions, splits[split], labels, 2, batch_size=batch_size, **options)
 
-    history = trainer.fit(
-        batches,
-        epochs=epochs,
-        validation=PositionBatches(positions, splits["validation"], labels, 2, batch_size=batch_size),
-        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=tell)],
-    )
-    result = trainer.evaluate(PositionBatches(positions, splits["test"], labels, 2, batch_size=batch_size))
+    result = learn(
+        joint, batches, loss=DualLoss(value_weight), metrics=(policy_accuracy, value_error), epochs=epochs,
+        learning_rate=learning_rate, weight_decay=weight_decay, seed=seed, progress=progress,
+    )  # fmt: skip
     write_run(
         folder, network, name=model, arguments=arguments, item=item,
         data={"name": f"go:{games}:{encoder}", "games": len(found)},
@@ -155,6 +136,6 @@ def train_dual(
             "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "weight_decay": weight_decay,
             "value_weight": value_weight,
         },
-        seed=seed, result={"evaluation": result, "history": history},
+        seed=seed, result=result,
     )  # fmt: skip
-    return result
+    return result["evaluation"]

@@ -11,18 +11,17 @@ Go", 2019, https://arxiv.org/abs/1902.10565, section "Auxiliary ownership and sc
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 import zoo
-from applications.go.batches import Labels, PositionBatches
+from applications.go.batches import Labels, PositionBatches, learn, read_all
 from applications.go.network import check_new, write_run
 from zoo import training
 from zoo.data import DataError
-from zoo.data.go import BLACK, EMBEDDED, WHITE, Game, encode_games, read_games, score, split_games, symmetries
+from zoo.data.go import BLACK, WHITE, Game, encode_games, score, split_games, symmetries
 from zoo.data.go.positions import Positions
 
 MODEL = "go_value"
@@ -156,9 +155,7 @@ def train_value(
 
     check_new(folder)
     item = encoder_named(encoder)
-    found, rejected = read_games(EMBEDDED.get(str(games), Path(games)))
-    if rejected:
-        progress(f"{len(rejected)} games were left out, such as {next(iter(rejected.items()))}")
+    found = read_all(games, progress)
     decided = [game for game in found if game.winner is not None]
     if not decided:
         raise DataError(f"{games} holds no game whose result is known.")
@@ -180,30 +177,10 @@ def train_value(
     def batches(split: str, **options: Any) -> PositionBatches:
         return PositionBatches(positions, splits[split], labels, 2 + size * size, batch_size=batch_size, **options)
 
-    train = batches("train", training=True, seed=seed)
-    rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(train))
-    trainer = training.Trainer(
-        joint,
-        optimizer=keras.optimizers.AdamW(rate, weight_decay=weight_decay),
-        loss=ValueLoss(ownership_weight),
-        metrics=[
-            keras.metrics.MeanMetricWrapper(function, name=function.__name__)
-            for function in (value_error, winner_accuracy)
-        ],
-        steps_per_call=16,
-    )
-
-    def tell(epoch: int, logs: Any = None) -> None:
-        numbers = ", ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items() if name != "step")
-        progress(f"epoch {epoch + 1}/{epochs}: {numbers}")
-
-    history = trainer.fit(
-        train,
-        epochs=epochs,
-        validation=batches("validation"),
-        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=tell)],
-    )
-    result = trainer.evaluate(batches("test"))
+    result = learn(
+        joint, batches, loss=ValueLoss(ownership_weight), metrics=(value_error, winner_accuracy), epochs=epochs,
+        learning_rate=learning_rate, weight_decay=weight_decay, seed=seed, progress=progress,
+    )  # fmt: skip
     write_run(
         folder, network, name=MODEL, arguments=arguments, item=item,
         data={"name": f"go:{games}:{encoder}", "games": len(decided), "per_game": per_game},
@@ -211,6 +188,6 @@ def train_value(
             "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "weight_decay": weight_decay,
             "ownership_weight": ownership_weight,
         },
-        seed=seed, result={"evaluation": result, "history": history},
+        seed=seed, result=result,
     )  # fmt: skip
-    return result
+    return result["evaluation"]
