@@ -101,15 +101,11 @@ def _print(found: Any, classes: tuple[str, ...]) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    import numpy as np
-    from PIL import Image
-
     from applications.segment import drawing, learning
+    from zoo.data.pictures import read_image
 
     model, config, classes, channels = learning.open_run(arguments.folder)
-    with Image.open(arguments.picture) as picture:
-        values = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
-    values = values.reshape(*values.shape[:2], channels)
+    values = read_image(arguments.picture, image_size=None, channels=channels, value_range=(0, 255)).astype("uint8")
     answer = learning.answers(model, config, values[None])[0]
     drawing.overlay(values, answer, classes, arguments.out)
     print(arguments.out)

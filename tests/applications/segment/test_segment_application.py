@@ -109,6 +109,9 @@ def test_a_run_trains_ends_and_draws(tmp_path, capsys, made):
     assert command(["segment", "predict", str(folder), str(tmp_path / "picture.png"), "--out", str(out)]) == 0
     with Image.open(out) as drawn:
         assert drawn.size == (900, 450)
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    assert command(["segment", "predict", str(folder), str(tmp_path / "broken.png")]) == 2
+    assert "broken.png cannot be used: it is no picture of a known format" in capsys.readouterr().err
     # Trained once more it goes on from its last checkpoint, and ends with the same scores.
     before = json.loads((folder / learning.RESULT).read_text())
     _, found = learning.train(SMOKE, folder)
