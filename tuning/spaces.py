@@ -576,6 +576,16 @@ def _dpcnn(hp: Any, knobs: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _squeezenet_1d(hp: Any, knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """Width against the paper's, section 6's simple bypass, dropout before the classifier."""
+    bypass = hp.Choice("bypass", ["none", "simple"], default=knobs["bypass"] or "none")
+    return {
+        "width": hp.Choice("width", _with([0.125, 0.25, 0.5, 1.0], knobs["width"]), default=knobs["width"]),
+        "bypass": None if bypass == "none" else bypass,
+        "dropout": _fraction(hp, "dropout", 0.6, knobs["dropout"]),
+    }
+
+
 def _inception_time(hp: Any, knobs: Mapping[str, Any]) -> dict[str, Any]:
     """Section 5 of 2020: depth, filters, bottleneck."""
     return {
@@ -588,8 +598,10 @@ def _inception_time(hp: Any, knobs: Mapping[str, Any]) -> dict[str, Any]:
 
 _FAMILIES |= {
     "abdel_hamid": _hidden_units,
+    "densenet_1d": _densenet,
     "dpcnn": _dpcnn,
     "inception_time": _inception_time,
+    "squeezenet_1d": _squeezenet_1d,
     "trad_fpool": _hidden_units,
     "vdcnn": _vdcnn,
 }

@@ -418,7 +418,8 @@ def _knobs(entry: Entry) -> dict[str, inspect.Parameter]:
 
 def _taken(function: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any]:
     """Those of `values` that the function has a keyword for."""
-    return {key: value for key, value in values.items() if key in keyword_parameters(function)}
+    known = keyword_parameters(function)
+    return {key: value for key, value in values.items() if key in known}
 
 
 def _shared_parameters(entry: Entry) -> dict[str, inspect.Parameter]:

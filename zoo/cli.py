@@ -28,7 +28,7 @@ GAVE_UP, BAD_INPUT = 1, 2
 
 # What `zoo.training.Hyperparameters` takes; said here again, as help comes before TensorFlow is imported.
 OPTIMIZERS = (
-    "adamw", "sgd", "torch_sgd", "rmsprop", "lamb", "lars", "adam", "nadam", "lion", "adagrad", "adadelta"
+    "adamw", "sgd", "torch_sgd", "rmsprop", "lamb", "lars", "novograd", "adam", "nadam", "lion", "adagrad", "adadelta"
 )  # fmt: skip
 SCHEDULES = ("constant", "cosine", "polynomial", "exponential", "multi_step", "one_cycle")
 

@@ -11,6 +11,7 @@ from zoo.training import (
     Accuracy,
     BinaryCrossEntropy,
     CrossEntropy,
+    NovoGrad,
     ParameterGroups,
     TorchSGD,
     Trainer,
@@ -113,6 +114,11 @@ def test_lamb_of_keras_decays_elsewhere(timm):
 def test_lars_of_timm(timm, nesterov):
     ours = with_groups(LARS(Falling(), momentum=0.9, nesterov=nesterov, weight_decay=0.05), FIRST_ONLY)
     check(*both(ours, lambda groups: timm.optim.Lars(groups, lr=1, momentum=0.9, nesterov=nesterov)))
+
+
+def test_novograd_of_timm(timm):
+    ours = with_groups(NovoGrad(Falling(), beta_1=0.95, beta_2=0.5, weight_decay=0.05), FIRST_ONLY)
+    check(*both(ours, lambda groups: timm.optim.NvNovoGrad(groups, lr=1, betas=(0.95, 0.5))))
 
 
 def test_rmsprop_of_timm_is_tensorflows(timm):

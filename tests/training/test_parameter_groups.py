@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.training import LAMB, LARS, ParameterGroups, TorchSGD, Trainer, parameter_groups, with_groups
+from zoo.training import LAMB, LARS, NovoGrad, ParameterGroups, TorchSGD, Trainer, parameter_groups, with_groups
 
 # How each optimizer is made; the ones that Keras wraps others with have no update of their own.
 OPTIMIZERS = {
@@ -15,7 +15,7 @@ OPTIMIZERS = {
         keras.optimizers.SGD, keras.optimizers.RMSprop, keras.optimizers.Adam, keras.optimizers.AdamW,
         keras.optimizers.Adagrad, keras.optimizers.Adadelta, keras.optimizers.Adamax, keras.optimizers.Nadam,
         keras.optimizers.Ftrl, keras.optimizers.Lion, keras.optimizers.Adafactor, keras.optimizers.Lamb, TorchSGD, LAMB,
-        LARS,
+        LARS, NovoGrad,
     )
 }  # fmt: skip
 

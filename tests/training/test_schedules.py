@@ -28,6 +28,13 @@ def test_polynomial_is_that_of_keras():
     np.testing.assert_allclose(rates(Polynomial(0.3, 100, power=0.5, final=0.1), STEPS), expected, rtol=1e-5)
 
 
+def test_polynomial_may_hold_its_first_rate():
+    schedule = Polynomial(0.05, 190, power=2.0, final=0.02, hold=90)
+    assert rates(schedule, [0, 90, 140, 190, 300]) == pytest.approx([0.05, 0.05, 0.001 + 0.049 / 4, 0.001, 0.001])
+    with pytest.raises(ValueError, match="hold must be from 0 to below duration, 9. Received: hold=9"):
+        Polynomial(0.1, 9, hold=9)
+
+
 @pytest.mark.parametrize("staircase", [False, True])
 def test_exponential_is_that_of_keras(staircase):
     expected = rates(keras.optimizers.schedules.ExponentialDecay(0.3, 12, 0.94, staircase=staircase), STEPS)
@@ -70,7 +77,7 @@ def test_the_rate_is_held_within_an_epoch():
 SCHEDULES = [
     Constant(0.1, steps_per_epoch=3),
     Cosine(0.1, 9, final=0.2, steps_per_epoch=3, every="epoch"),
-    Polynomial(0.1, 9, power=2.0),
+    Polynomial(0.1, 9, power=2.0, hold=3),
     Exponential(0.1, decay=0.9, period=2.4, staircase=True),
     MultiStep(0.1, [2, 5], decay=[0.5, 0.2]),
     OneCycle(0.1, 9, shape="linear"),

@@ -335,6 +335,23 @@ def densenet264(
     drop_rate: float = 0.0,
     dropout: float = 0.0,
 ) -> keras.Model: ...
+def densenet_1d(
+    include_top: bool = True,
+    weights: str | PathLike | None = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: tuple[int | None, ...] | None = None,
+    pooling: str | None = None,
+    classes: int = 3,
+    classifier_activation: str | Callable[..., Any] | None = 'softmax',
+    name: str | None = None,
+    *,
+    include_preprocessing: bool | str | keras.layers.Layer = False,
+    blocks: tuple[int, ...] = (6, 6, 6),
+    growth_rate: int = 12,
+    compression: float = 0.5,
+    drop_rate: float = 0.0,
+    dropout: float = 0.0,
+) -> keras.Model: ...
 def densenet_bc100_k12(
     include_top: bool = True,
     weights: str | PathLike | None = None,
@@ -1923,6 +1940,21 @@ def squeezenet1_1(
     stem: Literal['imagenet', 'cifar'] = 'imagenet',
     bypass: Literal[None, 'simple', 'complex'] = None,
     output_stride: int | None = None,
+    dropout: float = 0.5,
+) -> keras.Model: ...
+def squeezenet_1d(
+    include_top: bool = True,
+    weights: str | PathLike | None = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: tuple[int | None, ...] | None = None,
+    pooling: str | None = None,
+    classes: int = 3,
+    classifier_activation: str | Callable[..., Any] | None = 'softmax',
+    name: str | None = None,
+    *,
+    include_preprocessing: bool | str | keras.layers.Layer = False,
+    width: float = 0.25,
+    bypass: Literal[None, 'simple'] = None,
     dropout: float = 0.5,
 ) -> keras.Model: ...
 def vdcnn9(

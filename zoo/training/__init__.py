@@ -8,7 +8,7 @@ from zoo.training.freezing import Frozen, freeze, unfreeze
 from zoo.training.hyperparameters import Hyperparameters
 from zoo.training.initialisers import initialise
 from zoo.training.losses import Accuracy, BinaryCrossEntropy, CrossEntropy
-from zoo.training.optimizers import LAMB, LARS, TorchSGD
+from zoo.training.optimizers import LAMB, LARS, NovoGrad, TorchSGD
 from zoo.training.parameter_groups import ParameterGroups, parameter_groups, with_groups
 from zoo.training.recipes import (
     Recipe,
@@ -65,6 +65,7 @@ __all__ = [
     "NonFinite",
     "NonFiniteLossError",
     "NotBefore",
+    "NovoGrad",
     "ParameterGroups",
     "Patience",
     "PlateauSlope",

@@ -10,13 +10,14 @@ import keras
 
 from zoo.training.initialisers import Initializer
 from zoo.training.losses import BinaryCrossEntropy, CrossEntropy
-from zoo.training.optimizers import LAMB, LARS, TorchSGD
+from zoo.training.optimizers import LAMB, LARS, NovoGrad, TorchSGD
 from zoo.training.parameter_groups import DecayOn, parameter_groups, with_groups
 from zoo.training.schedules import Constant, Cosine, Exponential, MultiStep, OneCycle, Polynomial, Schedule, WarmUp
 
 Optimizer = Literal[
-    "adamw", "sgd", "torch_sgd", "rmsprop", "lamb", "lars", "adam", "nadam", "lion", "adagrad", "adadelta"
-]
+    "adamw", "sgd", "torch_sgd", "rmsprop", "lamb", "lars", "novograd", "adam", "nadam", "lion", "adagrad",
+    "adadelta",
+]  # fmt: skip
 ScheduleName = Literal["constant", "cosine", "polynomial", "exponential", "multi_step", "one_cycle"]
 LossName = Literal["cross_entropy", "binary_cross_entropy"]
 OnNonFinite = Literal["stop", "skip", "lower"]
@@ -30,6 +31,7 @@ _OPTIMIZERS: dict[str, tuple[type[keras.Optimizer], dict[str, Any]]] = {
     "rmsprop": (keras.optimizers.RMSprop, {}),
     "lamb": (LAMB, {}),
     "lars": (LARS, {}),
+    "novograd": (NovoGrad, {}),
     "adam": (keras.optimizers.Adam, {}),
     "nadam": (keras.optimizers.Nadam, {}),
     "lion": (keras.optimizers.Lion, {}),
@@ -57,7 +59,7 @@ class Hyperparameters:
         epochs: Largest number of epochs.
         batch_size: Examples of a batch.
         optimizer: "adamw", "sgd" (momentum 0.9, Nesterov), "torch_sgd" (the rate outside of the momentum), "rmsprop",
-            "lamb", "lars", "adam", "nadam", "lion", "adagrad" or "adadelta".
+            "lamb", "lars", "novograd", "adam", "nadam", "lion", "adagrad" or "adadelta".
         optimizer_options: Other arguments of the optimizer, such as {"momentum": 0.9, "nesterov": False}.
         learning_rate: Learning rate at the start, or after the warm-up.
         rate_batch_size: Batch size that `learning_rate` is for; the rate used is proportional to the examples of an
@@ -343,7 +345,7 @@ class Hyperparameters:
         """
         ratio = epochs / self.epochs
         options = dict(self.schedule_options)
-        for name in ("milestones", "period", "duration"):
+        for name in ("milestones", "period", "duration", "hold"):
             if name in options:
                 value = options[name]
                 options[name] = [item * ratio for item in value] if isinstance(value, list | tuple) else value * ratio

@@ -1,4 +1,4 @@
-"""Optimizers that recipes name and Keras lacks: LAMB and LARS as their papers have them, SGD as PyTorch has it.
+"""Optimizers that recipes name and Keras lacks: LAMB, LARS, NovoGrad as their papers have them, SGD as PyTorch has it.
 
 Keras's `Lamb` applies weight decay beside the update, not inside of what the ratio of norms scales, so that a published
 decay means another one; and it scales the steps of biases and norms too.
@@ -177,6 +177,62 @@ class LARS(_LayerWise, TorchSGD):
         return {**super().get_config(), "trust": self.trust, "epsilon": self.epsilon}
 
 
+@keras.saving.register_keras_serializable(package="zoo")
+class NovoGrad(_LayerWise):
+    """NovoGrad (Ginsburg et al. 2019, arXiv:1905.11286): momentum on gradients over their norm, one for each parameter.
+
+    The first squared norm is taken as it is; the learning rate is outside of the momentum. Keras has none, and
+    MatchboxNet was trained with it.
+
+    Args:
+        learning_rate: Learning rate or schedule.
+        beta_1: Decay of the momentum, 0 to below 1.
+        beta_2: Decay of the squared norms, 0 to below 1.
+        epsilon: Added to the denominator.
+        weight_decay: Weight decay, added to the gradient after its division by the norm.
+        **options: Of every Keras optimizer.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.01,
+        *,
+        beta_1: float = 0.95,
+        beta_2: float = 0.98,
+        epsilon: float = 1e-8,
+        weight_decay: float | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(learning_rate, weight_decay=weight_decay, **{"name": "novograd", **options})
+        self.beta_1, self.beta_2, self.epsilon = float(beta_1), float(beta_2), float(epsilon)
+
+    def build(self, variables: Sequence[Any]) -> None:
+        if self.built:
+            return
+        super().build(variables)
+        self._moments = self.add_optimizer_variables(variables, "moment")
+        self._squares = [
+            self.add_variable(shape=(), dtype=variable.dtype, name=f"square_{number}")
+            for number, variable in enumerate(variables)
+        ]
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        index = self._get_variable_index(variable)
+        moment, square = self._moments[index], self._squares[index]
+        gradient = ops.cast(ops.convert_to_tensor(gradient), variable.dtype)
+        norm = ops.sum(ops.square(gradient))
+        first = ops.equal(self.iterations, 0)
+        self.assign(square, ops.where(first, norm, self.beta_2 * square + (1 - self.beta_2) * norm))
+        gradient = gradient / (ops.sqrt(square) + self.epsilon)
+        if decay := self.decay_of(variable):
+            gradient = gradient + decay * variable
+        self.assign(moment, self.beta_1 * moment + gradient)
+        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * moment)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
+
+
 def _ratio_of_norms(variable: Any, update: Any) -> Any:
     """The norm of a parameter over that of its update; 1 where either is 0."""
     size, slope = tf.norm(variable), tf.norm(update)
@@ -184,5 +240,5 @@ def _ratio_of_norms(variable: Any, update: Any) -> Any:
     return ops.where(is_usable, size / ops.where(is_usable, slope, 1.0), 1.0)
 
 
-for _base in (TorchSGD, LAMB, LARS):
+for _base in (TorchSGD, LAMB, LARS, NovoGrad):
     grouped_class(_base)

@@ -481,7 +481,7 @@ _PAPERS = (
             model="squeezenet1_0", dataset=_IMAGENET, top1=57.5, top5=80.3, protocol="validation set, one centre crop"
         ),
         differences=("68 epochs are its 85,000 updates.", "Boxes of 70 to 80 % in place of crops of 227 from 256."),
-        models=("squeezenet*",),
+        models=("squeezenet1_*",),
     ),
     Recipe(
         name="mobilenet",
@@ -890,6 +890,46 @@ _OTHER_MODALITIES = (
             _WHITE, "The paper does not say how many epochs without progress are a plateau; here they are three.",
         ),
         models=("res8*", "res15*", "res26*"),
+    ),
+    Recipe(
+        name="matchboxnet",
+        summary="NovoGrad for 200 epochs, the rate held for 90 of them, masks, rectangles and noise",
+        source=Source(
+            title="MatchboxNet: 1D Time-Channel Separable Convolutional Neural Network Architecture for Speech "
+            "Commands Recognition", year=2020, url="https://arxiv.org/abs/2004.08531", place="section 3",
+            checked=("https://github.com/NVIDIA/NeMo/blob/main/examples/asr/conf/matchboxnet/"
+                     "matchboxnet_3x1x64_v1.yaml",),
+        ),
+        hyperparameters=_hyper(
+            _BARE, epochs=200, batch_size=128, optimizer="novograd", learning_rate=0.05, weight_decay=1e-3,
+            optimizer_options={"beta_1": 0.95, "beta_2": 0.5}, schedule="polynomial", warmup_epochs=10,
+            warmup_shift=True, schedule_options={"power": 2.0, "hold": 90, "final": 0.02},
+            augment="timeshift(0.005)+noise(20, 60)+specaugment(bands=15, frames=25)",
+        ),
+        published=Published(model="matchboxnet_3x1x64", dataset=_SPEECH, top1=97.21, protocol="test set, 30 classes"),
+        differences=(
+            "Noise by its distance to the clip, theirs by its level, -90 to -46 dB.",
+            "The five rectangles that the code hides besides the masks are left out.",
+        ),
+        models=("matchboxnet*",),
+    ),
+    Recipe(
+        name="dpcnn",
+        summary="SGD, batches of 100, the rate divided by ten for the last fifth",
+        source=Source(
+            title="Deep Pyramid Convolutional Neural Networks for Text Categorization", year=2017,
+            url="https://aclanthology.org/P17-1052", place="section 3",
+        ),
+        hyperparameters=_hyper(
+            _TORCH, _steps(40), epochs=50, batch_size=100, learning_rate=0.25, weight_decay=1e-4,
+            optimizer_options={"momentum": 0.9},
+        ),
+        published=Published(model="dpcnn", dataset="AG News", top1=93.13, protocol="test set"),
+        differences=(
+            "The paper chooses the rate on validation data and adds region embeddings trained without labels; its "
+            "epochs are 50 for small data sets, 30 or 15 for larger ones.",
+        ),
+        models=("dpcnn",),
     ),
     _bc_resnet(("bc_resnet_1",), 0),
     *(_bc_resnet(tuple(name for name, width in _BC_MASKS.items() if width == bands), bands)

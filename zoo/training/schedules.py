@@ -106,23 +106,35 @@ class Polynomial(Schedule):
         duration: Units of time from top to bottom, above 0; after them the rate stays.
         power: Exponent, above 0.
         final: Last rate over the first, 0 to 1.
+        hold: Units of time at the first rate, of those from top to bottom; 0 to below `duration`.
         **options: `steps_per_epoch` and `every`, see `Schedule`.
     """
 
     def __init__(
-        self, learning_rate: float, duration: float, *, power: float = 1.0, final: float = 0.0, **options: Any
+        self,
+        learning_rate: float,
+        duration: float,
+        *,
+        power: float = 1.0,
+        final: float = 0.0,
+        hold: float = 0.0,
+        **options: Any,
     ) -> None:
         super().__init__(learning_rate, **options)
         self.duration = _positive("duration", duration)
         self.power = _positive("power", power)
         self.final = _fraction("final", final)
+        if not 0 <= hold < duration:
+            raise ValueError(f"hold must be from 0 to below duration, {duration}. Received: hold={hold}")
+        self.hold = float(hold)
 
     def factor(self, time: Any) -> Any:
-        left = 1 - ops.minimum(time / self.duration, 1.0)
-        return self.final + (1 - self.final) * left**self.power
+        fallen = ops.maximum(time - self.hold, 0.0) / (self.duration - self.hold)
+        return self.final + (1 - self.final) * (1 - ops.minimum(fallen, 1.0)) ** self.power
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "duration": self.duration, "power": self.power, "final": self.final}
+        own = {"duration": self.duration, "power": self.power, "final": self.final, "hold": self.hold}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable(package="zoo")

@@ -85,3 +85,37 @@ def test_denoiser_without_weights_gives_the_signal_back_and_refuses_other_channe
 def test_momentum_suits_short_trainings(name):
     norms = of_kind(zoo.create_model(name), keras.layers.BatchNormalization)
     assert {layer.momentum for layer in norms} == {0.9}
+
+
+def test_squeezenet_1d_has_the_papers_eight_fire_modules_a_quarter_as_wide():
+    model = zoo.create_model("squeezenet_1d")
+    widths = [model.get_layer(f"fire{number}_squeeze").filters for number in range(2, 10)]
+    assert widths == [4, 4, 8, 8, 12, 12, 16, 16]
+    expanded = [model.get_layer(f"fire{number}_concat").output.shape[-1] for number in range(2, 10)]
+    assert expanded == [8 * width for width in widths]
+    channels, params = 24, (7 + 1) * 24
+    for width in widths:
+        params += (channels + 1) * width + (width + 1) * 4 * width + (3 * width + 1) * 4 * width
+        channels = 8 * width
+    assert zoo.count_params(model) == (params + (channels + 1) * 3, 0)
+    # Max-pooling before fire modules 2, 5 and 9.
+    lengths = [model.get_layer(f"fire{number}_concat").output.shape[1] for number in range(2, 10)]
+    assert lengths == [64] * 3 + [32] * 4 + [16]
+
+
+def test_squeezenet_1d_of_full_width_has_table_1s_filters_and_refuses_none():
+    model = zoo.create_model("squeezenet_1d", width=1.0, bypass="simple")
+    assert model.get_layer("fire9_concat").output.shape == (None, 16, 512)
+    assert [layer.name for layer in of_kind(model, keras.layers.Add)] == [f"fire{i}_add" for i in (3, 5, 7, 9)]
+    with pytest.raises(ValueError, match="width must be above 0. Received: width=0"):
+        zoo.create_model("squeezenet_1d", width=0)
+
+
+def test_densenet_1d_has_40_layers_and_each_sees_all_before_it():
+    model = zoo.create_model("densenet_1d")
+    assert len(convolutions(model)) + 1 == 40
+    seen = [model.get_layer(f"stage1_layer{index}_conv1").input.shape[-1] for index in range(1, 7)]
+    assert seen == [24 + 12 * index for index in range(6)]
+    assert model.get_layer("transition1_conv").filters == (24 + 6 * 12) // 2
+    with pytest.raises(ValueError, match="compression must be above 0 and at most 1. Received: compression=2"):
+        zoo.create_model("densenet_1d", compression=2)
