@@ -1,12 +1,13 @@
-"""Trained weights for another number of input channels: grey pictures, depth or infrared beside colour, spectral bands.
+"""Trained weights for another number of input channels, or of classes.
 
+Channels: grey pictures, depth or infrared beside colour, spectral bands.
 Only the first convolution sees the channels of the input, so only its kernel changes. The rule is timm's
 (`timm/models/_manipulate.py`, `adapt_input_conv`), chosen so that the first feature map keeps its scale and everything
 behind it finds what it was trained for.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -95,6 +96,29 @@ def first_convolution(model: keras.Model) -> keras.layers.Layer:
             f"Received: {layer.name!r}, a {kind}; its weights belong to single channels."
         )
     return layer
+
+
+def is_other_head(layer: keras.layers.Layer, classes: int, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether stored weights have this layer for another number of classes, and are otherwise of its form.
+
+    Args:
+        layer: A built layer of a head.
+        classes: Its number of classes.
+        shapes: Shape of each stored tensor, by the path of its variable.
+
+    Returns:
+        True if all its variables are stored, and their shapes differ in the last axis, the classes, and there alone.
+
+    Example:
+        >>> import zoo
+        >>> logits = zoo.create_model("resnet20", classes=5).get_layer("logits")
+        >>> is_other_head(logits, 5, {"logits/kernel": (64, 3), "logits/bias": (3,)})
+        True
+        >>> is_other_head(logits, 5, {"logits/kernel": (32, 3), "logits/bias": (3,)})
+        False
+    """
+    pairs = [(tuple(variable.shape), shapes.get(variable.path)) for variable in layer.weights]
+    return all(found is not None and own == (*found[:-1], classes) and found != own for own, found in pairs)
 
 
 def _weighted_at_the_input(model: Any) -> Iterator[keras.layers.Layer]:

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -15,7 +16,7 @@ import keras
 from zoo.graph import Parts
 from zoo.registry import Card
 from zoo.weights import cache, store
-from zoo.weights.adapt import first_convolution
+from zoo.weights.adapt import first_convolution, is_other_head
 from zoo.weights.preprocessing import Preprocessing
 from zoo.weights.published import Published, find
 from zoo.weights.store import Stored
@@ -25,6 +26,9 @@ from zoo.weights.undrawn import undrawn
 Construct = Callable[[Mapping[str, Any]], Parts]
 
 _logger = logging.getLogger("zoo")
+
+# Where a run folder keeps its weights.
+_BEST = "best"
 
 
 @dataclass(frozen=True)
@@ -78,9 +82,7 @@ class Wanted:
         if self.knobs is not None:
             store.verify(self.found)
             return _adapted(self.card, self.found, self.label, construct)
-        with undrawn():
-            model = construct({}).model
-        return store.load(model, self.found)
+        return _saved(self.card, self.found, self.label, construct, build)
 
 
 def look_up(
@@ -90,7 +92,7 @@ def look_up(
 
     Args:
         card: Of the model that they shall be for.
-        weights: Tag, source, "default", or the path of what `zoo.weights.save` wrote.
+        weights: Tag, source, "default", the path of what `zoo.weights.save` wrote, or a run folder.
         knobs: Arguments of the family that the builder was given.
         defaults: All that it knows, with their defaults.
 
@@ -103,7 +105,7 @@ def look_up(
         wanted = Wanted(card, f"{card.name}:{row.tag}", row)
     else:
         try:
-            wanted = Wanted(card, str(weights), store.open_weights(weights))
+            wanted = Wanted(card, str(weights), _stored(Path(weights)))
         except FileNotFoundError:
             raise ValueError(_no_weights(card, str(weights))) from None
     if wanted.knobs is None:
@@ -116,6 +118,14 @@ def look_up(
                 "Leave out one of the two."
             )
     return wanted
+
+
+def _stored(path: Path) -> Stored:
+    """Weights at a path, or in the run folder there."""
+    try:
+        return store.open_weights(path)
+    except FileNotFoundError:
+        return store.open_weights(path / _BEST)
 
 
 def _tags(card: Card) -> list[str]:
@@ -131,7 +141,7 @@ def _no_weights(card: Card, weights: str) -> str:
     hint = f" Did you mean {', '.join(map(repr, close))}?" if close else ""
     return (
         f"{card.name} has no weights {weights!r}.{hint} Published weights: {', '.join(card.weights) or 'none'}. "
-        "Otherwise give the path of what zoo.weights.save wrote, or None for random weights."
+        "Otherwise give a run folder, the path of what zoo.weights.save wrote, or None for random weights."
     )
 
 
@@ -153,3 +163,46 @@ def _adapted(card: Card, stored: Stored, label: str, construct: Construct) -> ke
     if first is not None:
         _logger.warning("%s with %d input channels: adapted: %s", label, channels, first)
     return model
+
+
+def _saved(card: Card, stored: Stored, label: str, construct: Construct, build: cache.Build) -> keras.Model:
+    """A model with what a user or a run has saved: also without the head, with one for other classes, other channels.
+
+    Nothing but these may differ: a head of another form, or a body of another depth, does not fit.
+    """
+    shapes = store.shapes(stored)
+    with undrawn() as redraw:
+        parts = construct({})
+        model = parts.model
+        body, head = parts.layers()
+        first = _first(model, shapes)
+        new = [layer for layer in head if is_other_head(layer, parts.classes, shapes)]
+        without_head = not head and not set(shapes) <= {variable.path for variable in model.weights}
+        if not new and first is None and not without_head:
+            return store.load(model, stored)
+        names = {layer.name for layer in head}
+        if without_head:
+            names = set(build(card.name, False, {})[1])
+        store.examine(stored)
+        known = Stored(stored.path, {**stored.manifest, "head": sorted(names)})
+        for layer in store.load_layers(model, known, body=body, head=head, new_head=bool(new), first=first):
+            for variable in layer.weights:
+                redraw(variable)
+    if new:
+        text = ", ".join(layer.name for layer in reversed(new))
+        _logger.warning("%s with %d classes: new, to be trained: %s", label, parts.classes, text)
+    if first is not None:
+        _logger.warning("%s with %d input channels: adapted: %s", label, parts.start.shape[-1], first)
+    return model
+
+
+def _first(model: keras.Model, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """The first convolution, where the file has it for another number of input channels."""
+    try:
+        layer = first_convolution(model)
+    except ValueError:  # a stem whose weights belong to single channels; a difference is then shown
+        return None
+    kernel = layer.kernel
+    wanted, found = tuple(kernel.shape), shapes.get(kernel.path, ())
+    differs = len(found) == len(wanted) and found[-2] != wanted[-2]
+    return layer.name if differs and (*found[:-2], found[-1]) == (*wanted[:-2], wanted[-1]) else None

@@ -151,6 +151,12 @@ def verify(stored: Stored) -> None:
         raise ValueError(f"{path} is damaged: its SHA-256 is {digest}, the manifest says {manifest['sha256']}.")
 
 
+def shapes(stored: Stored) -> dict[str, tuple[int, ...]]:
+    """The shape of each stored tensor, by its name."""
+    with safetensors.safe_open(stored.path, framework="numpy") as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
 def examine(stored: Stored) -> None:
     """All that can be said of stored weights without their model; raise a ValueError that tells what is wrong.
 
