@@ -92,7 +92,8 @@ def create_model(
         weights: None for random weights; the tag of published ones, such as "torchvision" or "timm.a1"
             (`zoo.model_card(model).weights` has them), a source for its best, or "default" for the most accurate
             with a free licence; or a run folder, or the path of what `zoo.weights.save` wrote. Published weights are
-            fetched once and kept in `ZOO_HOME`, or `~/.cache/cnn-zoo`; `zoo.preprocessor` gives what belongs before them.
+            fetched once and kept in `ZOO_HOME`, or `~/.cache/cnn-zoo`; `zoo.preprocessor` gives what belongs before
+            them.
         classes: Number of classes; None for the card's. With weights another number than theirs keeps the body and
             makes a new head, which is logged.
         input_shape: Shape of the input without the batch, channels last; None for the card's, and without the head

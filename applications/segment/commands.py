@@ -7,27 +7,25 @@ from typing import Any
 
 def add(commands: Any) -> None:
     """Add `segment` to the command line."""
-    parser = commands.add_parser("segment", help="give each pixel a class: train, evaluate, draw")
+    parser = commands.add_parser("segment", help="give each pixel a class: train, evaluate, draw, compare")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, help="what to do")
     action = actions.add_parser("train", help="train a network over a body of the zoo, and score it")
-    action.add_argument("--data", metavar="SOURCE", help="digits, folder:PATH, voc:PATH or tfds:oxford_iiit_pet")
-    action.add_argument("--size", type=int, metavar="N", help="side of the pictures in pixels")
-    action.add_argument("--count", type=int, metavar="N", help="most training examples")
+    _add_training(action)
     action.add_argument("--network", metavar="NAME", help="fcn, unet, unet_over or deeplab_v3")
-    action.add_argument("--body", metavar="MODEL", help="registered network under it")
-    action.add_argument("--knob", action="append", metavar="NAME=VALUE", help="of the body, such as output_stride=8")
-    action.add_argument("--levels", metavar="A,B,…", help="endpoints of the body, from the coarsest to finer ones")
     action.add_argument("--option", action="append", metavar="NAME=VALUE", help="of the network, such as filters=16")
-    action.add_argument("--weights", metavar="TAG", help="published weights of the body")
-    action.add_argument("--epochs", type=int, metavar="N")
-    action.add_argument("--batch-size", type=int, metavar="N")
-    action.add_argument("--learning-rate", type=float, metavar="RATE")
-    action.add_argument("--foreground", type=float, metavar="W", help="weight of pixels that are not of class 0")
-    action.add_argument("--mirror", action="store_true", default=None, help="mirror training pictures by lot")
     action.add_argument("--seed", type=int, metavar="N")
-    action.add_argument("--smoke", action="store_true", help="seconds instead of minutes, to see that it works")
     action.add_argument("--out", type=Path, metavar="DIR", required=True, help="new run folder, or an interrupted one")
     action.set_defaults(run=_train)
+    action = actions.add_parser(
+        "compare", help="FCN-32s, 16s, 8s, U-Net and DeepLab v3 over one body: a table, a sheet"
+    )
+    _add_training(action)
+    action.add_argument("--networks", metavar="A,B,…", help='such as "FCN-32s,FCN-8s" (default: all)')
+    action.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of each network (default: 3)")
+    action.add_argument(
+        "--out", type=Path, metavar="DIR", required=True, help="folder; one that was begun there goes on"
+    )
+    action.set_defaults(run=_compare)
     action = actions.add_parser(
         "evaluate", help="scores of a run on a split, the baseline beside it where there is one"
     )
@@ -39,6 +37,24 @@ def add(commands: Any) -> None:
     action.add_argument("picture", type=Path, metavar="PICTURE", help="of any size")
     action.add_argument("--out", type=Path, metavar="FILE.png", default=Path("segmented.png"))
     action.set_defaults(run=_predict)
+
+
+def _add_training(action: Any) -> None:
+    """What every training can be told."""
+    add = action.add_argument
+    add("--data", metavar="SOURCE", help="digits, folder:PATH, voc:PATH or tfds:oxford_iiit_pet")
+    add("--size", type=int, metavar="N", help="side of the pictures in pixels")
+    add("--count", type=int, metavar="N", help="most training examples")
+    add("--body", metavar="MODEL", help="registered network under it")
+    add("--knob", action="append", metavar="NAME=VALUE", help="of the body, such as output_stride=8")
+    add("--levels", metavar="A,B,…", help="endpoints of the body, from the coarsest to finer ones")
+    add("--weights", metavar="TAG|RUN", help="weights of the body: published ones, or those of a run")
+    add("--epochs", type=int, metavar="N")
+    add("--batch-size", type=int, metavar="N")
+    add("--learning-rate", type=float, metavar="RATE")
+    add("--foreground", type=float, metavar="W", help="weight of pixels that are not of class 0")
+    add("--mirror", action="store_true", default=None, help="mirror training pictures by lot")
+    add("--smoke", action="store_true", help="seconds instead of minutes, to see that it works")
 
 
 def _pairs(texts: list[str] | None, option: str) -> dict[str, Any]:
@@ -56,26 +72,47 @@ def _pairs(texts: list[str] | None, option: str) -> dict[str, Any]:
     return found
 
 
-def _train(arguments: argparse.Namespace) -> None:
+def _settings(arguments: argparse.Namespace, smoke: Any) -> Any:
     import dataclasses
 
-    from applications.segment import config, learning
+    from applications.segment import config
 
     plain = (
         "data", "size", "count", "network", "body", "weights", "epochs", "batch_size", "learning_rate", "foreground",
         "mirror", "seed",
     )  # fmt: skip
-    changes = {name: getattr(arguments, name) for name in plain if getattr(arguments, name) is not None}
+    given = {name: getattr(arguments, name, None) for name in plain}
+    changes = {name: value for name, value in given.items() if value is not None}
     if arguments.body is not None or arguments.knob:
         changes["knobs"] = _pairs(arguments.knob, "--knob")
-    if arguments.option:
+    if getattr(arguments, "option", None):
         changes["options"] = _pairs(arguments.option, "--option")
     if arguments.levels is not None:
         changes["levels"] = tuple(arguments.levels.split(","))
-    chosen = dataclasses.replace(config.SMOKE if arguments.smoke else config.DEFAULT, **changes)
-    _, found = learning.train(chosen, arguments.out)
+    return dataclasses.replace(smoke if arguments.smoke else config.DEFAULT, **changes)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from applications.segment import config, learning
+
+    _, found = learning.train(_settings(arguments, config.SMOKE), arguments.out)
     _, _, classes, _ = learning.open_run(arguments.out)
     _print(found, classes)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from applications.segment import comparison, config
+
+    if arguments.seeds < 1:
+        raise ValueError(f"--seeds must be at least 1. Received: --seeds {arguments.seeds}")
+    rows = comparison.compare(
+        _settings(arguments, config.SMOKE_COMPARED),
+        arguments.out,
+        seeds=range(arguments.seeds),
+        names=arguments.networks.split(",") if arguments.networks else None,
+    )
+    print(comparison.markdown(rows))
+    print(arguments.out / comparison.SHEET)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

@@ -20,7 +20,7 @@ class Segmentation:
         knobs: Of the body, such as {"stem": "cifar"}.
         levels: Endpoints of the body, from the coarsest; none for the network's own.
         options: Further arguments of the network, such as {"filters": 16} of `unet`.
-        weights: Published weights of the body, a tag; None for none.
+        weights: Weights of the body: the tag of published ones, or a run folder; None for none.
         epochs: Of training.
         batch_size: Pictures in a batch.
         learning_rate: Of AdamW, at the beginning of a cosine.
@@ -43,7 +43,7 @@ class Segmentation:
     batch_size: int = 32
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
-    foreground: float = 4.0
+    foreground: float = 1.5
     mirror: bool = False
     seed: int = 0
 
@@ -59,3 +59,4 @@ class Segmentation:
 
 DEFAULT = Segmentation()
 SMOKE = Segmentation(count=64, epochs=1, levels=("stride4", "stride2"))
+SMOKE_COMPARED = Segmentation(count=64, epochs=1)

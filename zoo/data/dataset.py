@@ -403,7 +403,9 @@ def load(
     Args:
         name: `digits` (1,797 handwritten digits of 8x8, embedded), `tfds:NAME[/CONFIG]` (TensorFlow Datasets),
             `folder:PATH` (a folder of class folders, or `train`, `validation` and `test` with class folders each) or
-            `shards:DIR` (what `write_shards` wrote). `go:PATH[:ENCODER[:plain]]` (games of Go: an SGF file, a folder
+            `shards:DIR` (what `write_shards` wrote). Behind digits and folders may stand which part:
+            `digits?classes=5,6,7&per_class=10&draw=3` (`zoo.data.subset.Part` has the keys).
+            `go:PATH[:ENCODER[:plain]]` (games of Go: an SGF file, a folder
             of such, `gnugo9` for the embedded ones; `zoo.data.go.ENCODERS` has the encoders; "plain" trains without
             the board's symmetries). `signals:cbf`, `signals:synthetic_control` or `signals:PATH` (.npz, .csv, .tsv,
             or class folders of recordings, which `signals:PATH?window=256&hop=128` cuts into windows),
@@ -438,6 +440,12 @@ def load(
     kind, _, rest = name.partition(":")
     if group_by is not None and kind not in ("folder", "wav", "signals"):
         raise DataError(f"group_by is for folders, whose files have names. Received: {name!r}, group_by={group_by!r}")
+    base, mark, query = name.rpartition("?")
+    if mark and (base == "digits" or (kind == "folder" and not Path(rest).exists())):
+        from zoo.data import subset
+
+        part = subset.Part.parse(query, name)
+        return subset.take(load(base, split_seed=split_seed, on_bad=on_bad, group_by=group_by), part, name)
     if name == "digits":
         from zoo.data import digits
 

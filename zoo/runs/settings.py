@@ -21,8 +21,8 @@ class Settings(Hyperparameters):
         model: Registered name. For what is no picture, the default of `augment` is none.
         data: Name of the data set, as `zoo.data.load` takes it.
         weights: The weights to begin with: what `weights=` of `zoo.create_model` takes; None for random ones. The
-            model then includes their preprocessing, and has the knobs that they need. Those of another run, which lie
-            in its folder `best`, bring that run's.
+            model then includes their preprocessing, and has the knobs that they need. Those of another run, whose
+            folder is named, bring that run's.
         seed: Seed of initial weights, order, augmentation and dropout, 0 to 2**32 - 1.
         split_seed: Seed of the split into train, validation and test.
         fold: (k, n): training and validation examples together are divided into n parts, of which part k (0, 1, …) is
@@ -73,6 +73,11 @@ class Settings(Hyperparameters):
             raise ValueError(
                 "Published weights see pictures as they did before. Leave out normalization. "
                 f"Received: normalization={self.normalization!r}, weights={str(self.weights)!r}"
+            )
+        if self.batch_norm != "train" and self.weights is None:
+            raise ValueError(
+                "Only weights bring statistics of batch norms. Give weights, or leave out batch_norm. "
+                f"Received: batch_norm={self.batch_norm!r}, weights=None"
             )
         smallest = smallest_size(self.model, self.knobs)
         if self.train_size is not None and min(self.train_size) < smallest:

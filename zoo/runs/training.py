@@ -32,6 +32,7 @@ from zoo.runs.run import (
     open_run,
 )
 from zoo.runs.settings import Settings
+from zoo.training.batch_norm import freeze_batch_norms, recalibrate
 from zoo.training.devices import is_chief
 from zoo.training.hyperparameters import NAMES
 
@@ -147,6 +148,7 @@ def train(
             )
         if chief:
             ours += [best, training.MetricsLog(folder), *callbacks]
+        counts = _class_counts(settings, dataset)
         batches = _batches(run, settings)
         fit_options: dict[str, Any] = {
             "validation": run.pipeline("validation"), "save_steps": save_steps, "save_minutes": save_minutes,
@@ -155,11 +157,16 @@ def train(
         began = time.monotonic()
         with strategy.scope():
             model = _model(settings, arguments)
-        head = _train_head(settings, model, batches, strategy, stack, run if chief else None, fit_options)
+        if settings.batch_norm == "recalibrate":
+            recalibrate(model, _calibration(run, settings))
+        head = _train_head(settings, model, batches, strategy, stack, run if chief else None, fit_options, counts)
+        if settings.batch_norm != "train":
+            freeze_batch_norms(model)
         trainer = make_trainer(
             model,
             lambda model: settings.make_optimizer(model, len(batches)),
-            loss=settings.make_loss(),
+            loss=settings.make_loss(counts),
+            class_weight=counts and settings.class_weights(counts),
             strategy=strategy,
             on_nonfinite=settings.on_nonfinite,
             auxiliary=_auxiliary(settings, model),
@@ -231,11 +238,19 @@ def _of_weights(settings: Settings) -> dict[str, Any]:
     wanted = look_up(settings.model, settings.weights, settings.knobs)
     if wanted.tag:
         return {**(wanted.knobs or {}), "include_preprocessing": wanted.tag}
-    try:
-        arguments = open_run(Path(settings.weights).parent).config["model"]["arguments"]
-    except ValueError:  # saved by somebody, not by a run: as the card says
+    source = run_of_weights(settings.weights)
+    if source is None:  # saved by somebody, not by a run: as the card says
         return {}
+    arguments = source.config["model"]["arguments"]
     return {name: value for name, value in arguments.items() if name not in _OF_THE_DATA}
+
+
+def run_of_weights(weights: str | os.PathLike) -> Run | None:
+    """The run whose weights lie at a path, its folder or `best` in it; None where no run has left them."""
+    for folder in (Path(weights), Path(weights).parent):
+        if (folder / CONFIG).is_file() and (folder / BEST).is_dir():
+            return open_run(folder)
+    return None
 
 
 def _told(dataset: data.ArrayDataset, model: str) -> dict[str, Any]:
@@ -256,6 +271,10 @@ def _model(settings: Settings, arguments: Mapping[str, Any]) -> keras.Model:
 def _value_range(settings: Settings, dataset: data.Dataset) -> tuple[float, float]:
     """What black and white become."""
     if settings.normalization == "own":
+        source = None if settings.weights is None else run_of_weights(settings.weights)
+        if source is not None and "value_range" in source.config["data"]:
+            low, high = source.config["data"]["value_range"]
+            return low, high
         return zoo.model_card(settings.model).value_range
     if settings.normalization != "standardised":
         return {"unit": (0.0, 1.0), "symmetric": (-1.0, 1.0)}[settings.normalization]
@@ -292,6 +311,32 @@ def _batches(run: Run, settings: Settings) -> data.Pipeline:
     return run.pipeline("train", training=True, seed=settings.seed, **options)
 
 
+def _class_counts(settings: Settings, dataset: data.Dataset) -> list[int] | None:
+    """Number of training examples of each class, where the loss depends on it."""
+    if not settings.class_weight and not settings.logit_adjustment:
+        return None
+    labels = getattr(dataset.splits["train"], "labels", None)
+    if labels is None:
+        raise ValueError(
+            f"{dataset.name} is read in sequence, so its classes are not counted. "
+            f"Received: class_weight={settings.class_weight}, logit_adjustment={settings.logit_adjustment}"
+        )
+    counts = np.bincount(labels, minlength=len(dataset.classes)).tolist()
+    if not all(counts):
+        raise ValueError(
+            f"{dataset.name} has no training example of {dataset.classes[counts.index(0)]!r}. "
+            f"Received: class_weight={settings.class_weight}, logit_adjustment={settings.logit_adjustment}"
+        )
+    return counts
+
+
+def _calibration(run: Run, settings: Settings) -> Iterator[Any]:
+    """Training pictures as they are trained on, an epoch of them, for the statistics of batch norms."""
+    options = {} if settings.train_size is None else {"image_size": settings.train_size}
+    augmentation = data.Augmentation.parse(settings.augment)
+    return iter(run.pipeline("train", training=True, seed=settings.seed, augmentation=augmentation, **options).epoch())
+
+
 def _train_head(
     settings: Settings,
     model: keras.Model,
@@ -300,6 +345,7 @@ def _train_head(
     stack: contextlib.ExitStack,
     run: Run | None,
     options: Mapping[str, Any],
+    counts: Sequence[int] | None,
 ) -> list[dict[str, float]]:
     """Train the head alone, if the settings say so; `run` is None in a worker that is not the chief."""
     if not settings.head_epochs:
@@ -311,7 +357,8 @@ def _train_head(
     trainer = make_trainer(
         model,
         settings.make_head_optimizer(),
-        loss=settings.make_loss(),
+        loss=settings.make_loss(counts),
+        class_weight=counts and settings.class_weights(counts),
         strategy=strategy,
         on_nonfinite=settings.on_nonfinite,
         auxiliary=_auxiliary(settings, model),

@@ -102,6 +102,24 @@ def freeze(
     )
 
 
+def body_batch_norms(model: keras.Model) -> list[layers.BatchNormalization]:
+    """The batch norms up to the last endpoint of feature maps, in the order of the graph.
+
+    Args:
+        model: A functional or sequential model with endpoints.
+
+    Raises:
+        ValueError: It has no endpoints to tell its body from its head.
+
+    Example:
+        >>> import zoo
+        >>> len(body_batch_norms(zoo.create_model("resnet18")))
+        20
+    """
+    found = {id(layer): layer for layer in _up_to(_path(model, _last_feature_map(model)))}
+    return [layer for layer in found.values() if isinstance(layer, layers.BatchNormalization)]
+
+
 def unfreeze(model: keras.Model) -> None:
     """Train everything again: all layers, also those of models inside, with batch norm as usual.
 

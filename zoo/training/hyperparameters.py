@@ -2,14 +2,15 @@
 
 import difflib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 import keras
 
+from zoo.training.batch_norm import BatchNorm
 from zoo.training.initialisers import Initializer
-from zoo.training.losses import BinaryCrossEntropy, CrossEntropy
+from zoo.training.losses import BinaryCrossEntropy, CrossEntropy, LogitAdjustedCrossEntropy
 from zoo.training.optimizers import LAMB, LARS, NovoGrad, TorchSGD
 from zoo.training.parameter_groups import DecayOn, parameter_groups, with_groups
 from zoo.training.schedules import Constant, Cosine, Exponential, MultiStep, OneCycle, Polynomial, Schedule, WarmUp
@@ -101,6 +102,10 @@ class Hyperparameters:
         repeats: Times that an example comes in a batch, each time augmented anew, at least 1; an epoch then has the
             n-th part of the examples.
         balance: 0: each example comes once an epoch; 1: all classes are seen equally often; what is between, in part.
+        class_weight: Exponent of the weight of a class in the loss, 0 to 1: the number of its training examples to the
+            power of minus this, with a mean of 1 over all examples. 0: all weigh the same; 1: all classes together do.
+        logit_adjustment: Strength of the logit adjustment for classes that differ in number (Menon et al. 2020), at
+            least 0; 1 in the paper, 0 for none. For "cross_entropy".
         image_size: Height and width of the pictures in pixels. None: the data's own size where the model allows it,
             else the card's.
         train_size: Height and width in training alone, for a model that takes any size; None: `image_size`.
@@ -112,6 +117,10 @@ class Hyperparameters:
         head_epochs: Epochs at the beginning in which only the head is trained, the body frozen with its statistics;
             they come before `epochs`.
         head_learning_rate: Learning rate of these epochs, constant.
+        batch_norm: What the body's batch norms do while everything is trained. "train": they normalise by the batch and
+            update their statistics. "frozen": they keep the statistics of the weights given, and gamma and beta too.
+            "recalibrate": as "frozen", with statistics taken anew from the training pictures before the first step
+            (Li et al. 2016, https://arxiv.org/abs/1603.04779).
         knobs: The model family's own arguments, such as {"drop_path": 0.05}.
 
     Raises:
@@ -151,6 +160,8 @@ class Hyperparameters:
     mix_switch: float = 0.5
     repeats: int = 1
     balance: float = 0.0
+    class_weight: float = 0.0
+    logit_adjustment: float = 0.0
     image_size: tuple[int, int] | None = None
     train_size: tuple[int, int] | None = None
     patience: int | None = 20
@@ -158,6 +169,7 @@ class Hyperparameters:
     normalization: Normalization = "own"
     head_epochs: int = 0
     head_learning_rate: float = 1e-3
+    batch_norm: BatchNorm = "train"
     knobs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -178,6 +190,11 @@ class Hyperparameters:
                 'target_threshold belongs to loss="binary_cross_entropy". '
                 f"Received: target_threshold={self.target_threshold}, loss={self.loss!r}"
             )
+        if self.logit_adjustment and self.loss != "cross_entropy":
+            raise ValueError(
+                'logit_adjustment belongs to loss="cross_entropy". '
+                f"Received: logit_adjustment={self.logit_adjustment}, loss={self.loss!r}"
+            )
         self.make_schedule(steps_per_epoch=1)
         self._check_optimizer_options()
         self.make_loss()
@@ -191,6 +208,7 @@ class Hyperparameters:
             "decay_on": get_args(DecayOn),
             "initializer": get_args(Initializer),
             "normalization": get_args(Normalization),
+            "batch_norm": get_args(BatchNorm),
         }
         for name, known in choices.items():
             if getattr(self, name) not in known:
@@ -202,12 +220,21 @@ class Hyperparameters:
         for name in ("epochs", "batch_size", "patience", "accumulate", "rate_batch_size", "repeats"):
             if getattr(self, name) is not None:
                 _require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        for name in ("plateau", "head_epochs", "weight_decay", "warmup_epochs", "mixup", "cutmix", "auxiliary_weight"):
+        for name in (
+            "plateau",
+            "head_epochs",
+            "weight_decay",
+            "warmup_epochs",
+            "mixup",
+            "cutmix",
+            "auxiliary_weight",
+            "logit_adjustment",
+        ):
             _require(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
         for name in ("learning_rate", "head_learning_rate", "layer_decay", "clip_norm"):
             if getattr(self, name) is not None:
                 _require(name, getattr(self, name), getattr(self, name) > 0, "above 0")
-        for name in ("mix_probability", "mix_switch", "warmup_start", "balance"):
+        for name in ("mix_probability", "mix_switch", "warmup_start", "balance", "class_weight"):
             _require(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "from 0 to 1")
         _require("average", self.average, 0 <= self.average < 1, "from 0 to below 1")
         _require("plateau_factor", self.plateau_factor, 0 < self.plateau_factor < 1, "above 0 and below 1")
@@ -328,11 +355,37 @@ class Hyperparameters:
                 f"Received: optimizer_options={dict(self.optimizer_options)}"
             ) from None
 
-    def make_loss(self) -> keras.losses.Loss:
-        """The loss of the training, for a model with `classifier_activation`."""
+    def make_loss(self, counts: Sequence[int] | None = None) -> keras.losses.Loss:
+        """The loss of the training, for a model with `classifier_activation`.
+
+        Args:
+            counts: Number of training examples of each class, for `logit_adjustment`; None leaves that out.
+        """
         if self.loss == "binary_cross_entropy":
             return BinaryCrossEntropy(label_smoothing=self.label_smoothing, target_threshold=self.target_threshold)
+        if self.logit_adjustment and counts is not None:
+            return LogitAdjustedCrossEntropy(
+                prior=[count / sum(counts) for count in counts],
+                strength=self.logit_adjustment,
+                label_smoothing=self.label_smoothing,
+            )
         return CrossEntropy(label_smoothing=self.label_smoothing)
+
+    def class_weights(self, counts: Sequence[int]) -> dict[int, float] | None:
+        """The weight of each class in the loss; None where all are the same.
+
+        Args:
+            counts: Number of training examples of each class.
+
+        Example:
+            >>> Hyperparameters(class_weight=1).class_weights([30, 10])
+            {0: 0.6666666666666666, 1: 2.0}
+        """
+        if not self.class_weight:
+            return None
+        raw = [max(count, 1) ** -self.class_weight for count in counts]
+        mean = sum(count * weight for count, weight in zip(counts, raw, strict=True)) / sum(counts)
+        return {label: weight / mean for label, weight in enumerate(raw)}
 
     def over(self, epochs: int) -> dict[str, Any]:
         """What changes when the training takes another number of epochs: all times, in proportion.

@@ -4,6 +4,8 @@ Mixed pictures (mixup, cutmix) have labels that are distributions, the pictures 
 numbers; these take both, so that one training has one loss.
 """
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -66,6 +68,55 @@ class CrossEntropy(_SoftLoss):
             return keras.losses.sparse_categorical_crossentropy(labels, y_pred, from_logits=self.from_logits)
         targets = self._targets(y_true, y_pred)
         return keras.losses.categorical_crossentropy(targets, y_pred, from_logits=self.from_logits)
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class LogitAdjustedCrossEntropy(CrossEntropy):
+    """Cross-entropy with the classes' frequencies added to the logits, for classes that differ in number.
+
+    Menon et al. 2020, "Long-tail learning via logit adjustment", https://arxiv.org/abs/2007.07314, equation 10: the
+    network need not learn that a class is rare, and so answers as if all were equally frequent.
+
+    Args:
+        prior: Share of each class in the training examples, (classes,), all above 0.
+        strength: What the logarithm of the shares is multiplied by; 1 in the paper, 0 changes nothing.
+        label_smoothing: As in `CrossEntropy`.
+        from_logits: Whether the model gives logits instead of probabilities.
+        name: Name of the loss.
+
+    Example:
+        >>> loss = LogitAdjustedCrossEntropy(prior=[0.9, 0.1])
+        >>> [round(float(loss([label], [[0.5, 0.5]])), 4) for label in (0, 1)]  # - log 0.9, - log 0.1
+        [0.1054, 2.3026]
+    """
+
+    def __init__(
+        self,
+        *,
+        prior: Sequence[float],
+        strength: float = 1.0,
+        label_smoothing: float = 0.0,
+        from_logits: bool = False,
+        name: str = "logit_adjusted_cross_entropy",
+    ) -> None:
+        super().__init__(label_smoothing=label_smoothing, from_logits=from_logits, name=name)
+        self.prior, self.strength = tuple(map(float, prior)), float(strength)
+        if not self.prior or min(self.prior) <= 0 or self.strength < 0:
+            raise ValueError(
+                "Each class must have a share above 0, and strength must be at least 0. "
+                f"Received: prior={self.prior}, strength={strength}"
+            )
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        y_pred = ops.convert_to_tensor(y_pred)
+        added = ops.convert_to_tensor([self.strength * math.log(share) for share in self.prior], y_pred.dtype)
+        if self.from_logits:
+            return super().call(y_true, y_pred + added)
+        weighted = y_pred * ops.exp(added)
+        return super().call(y_true, weighted / ops.sum(weighted, axis=-1, keepdims=True))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "prior": self.prior, "strength": self.strength}
 
 
 @keras.saving.register_keras_serializable(package="zoo")
