@@ -224,7 +224,12 @@ def reliability(result: Calibration, theme: Theme = LIGHT) -> bytes:
         A PNG picture.
     """
     figure = new_figure(4.2, 3.6, theme)
-    axis = figure.add_subplot()
+    draw_reliability(figure.add_subplot(), result, theme)
+    return png(figure)
+
+
+def draw_reliability(axis: Axes, result: Calibration, theme: Theme) -> None:
+    """Draw what `reliability` shows on an axis."""
     dress(axis, theme, "")
     axis.grid(color=theme.line, linewidth=0.8)
     axis.plot([0, 1], [0, 1], color=theme.muted, linewidth=1, linestyle=(0, (4, 3)))
@@ -237,7 +242,6 @@ def reliability(result: Calibration, theme: Theme = LIGHT) -> bytes:
     axis.set(xlim=(-0.02, 1.05), ylim=(-0.05, 1.07))
     axis.set_xlabel("mean probability of the prediction", color=theme.muted, fontsize=SMALL)
     axis.set_ylabel("share that is right", color=theme.muted, fontsize=SMALL)
-    return png(figure)
 
 
 def mistakes(evaluation: Evaluation, indices: Sequence[int], theme: Theme = LIGHT) -> bytes:

@@ -12,6 +12,6 @@ data, training and report; the command line calls it.
 
 from zoo.runs.run import Run, open_run
 from zoo.runs.settings import Settings
-from zoo.runs.training import model_arguments, train
+from zoo.runs.training import model_arguments, prepare, run_of_weights, train
 
-__all__ = ["Run", "Settings", "model_arguments", "open_run", "train"]
+__all__ = ["Run", "Settings", "model_arguments", "open_run", "prepare", "run_of_weights", "train"]

@@ -109,23 +109,7 @@ def train(
     card = zoo.model_card(settings.model)
     dataset = dataset.for_model(card.modality, card.input_shape, card.symbols)
     arguments = model_arguments(settings, dataset)
-    config = {
-        "format": FORMAT,
-        "model": {"name": settings.model, "arguments": arguments},
-        "data": {
-            **dataset.describe(),
-            "split_seed": settings.split_seed,
-            "fold": settings.fold,
-            "on_bad": settings.on_bad,
-            "decoder": settings.decoder,
-            **({} if isinstance(dataset, data.ArrayDataset) else {"image_size": arguments["input_shape"][:2]}),
-            "value_range": PIXELS if "include_preprocessing" in arguments else _value_range(settings, dataset),
-        },
-        "training": {name: getattr(settings, name) for name in _TRAINING},
-        "seed": settings.seed,
-        "command": list(command),
-        "environment": {**_environment(), "replicas": strategy.num_replicas_in_sync},
-    }
+    config = run_config(settings, dataset, arguments, command=command, replicas=strategy.num_replicas_in_sync)
     run = Run(folder, json.loads(json.dumps(config)))
     run._keep(dataset=dataset)
     with contextlib.ExitStack() as stack:
@@ -196,6 +180,60 @@ def train(
             _finish(run, stopped, best.best, len(history), seconds, head, test)
         trainer.wait_for_all()
     return run if chief else None
+
+
+def prepare(settings: Settings) -> Run:
+    """A run before its training, without a folder: its data in the form that the model takes, and its configuration.
+
+    Args:
+        settings: Of the training.
+
+    Raises:
+        ValueError: A setting or the data cannot be used.
+    """
+    dataset = load_data(settings)
+    card = zoo.model_card(settings.model)
+    dataset = dataset.for_model(card.modality, card.input_shape, card.symbols)
+    config = run_config(settings, dataset, model_arguments(settings, dataset))
+    run = Run(Path(), json.loads(json.dumps(config)))
+    run._keep(dataset=dataset)
+    return run
+
+
+def run_config(
+    settings: Settings,
+    dataset: data.Dataset,
+    arguments: Mapping[str, Any],
+    *,
+    command: Sequence[str] = (),
+    replicas: int = 1,
+) -> dict[str, Any]:
+    """What `config.json` of a run says: with it `Run` finds model and data again.
+
+    Args:
+        settings: Of the training.
+        dataset: Its data, in the model's form.
+        arguments: Of the model, from `model_arguments`.
+        command: The command line.
+        replicas: Number of devices that train.
+    """
+    return {
+        "format": FORMAT,
+        "model": {"name": settings.model, "arguments": dict(arguments)},
+        "data": {
+            **dataset.describe(),
+            "split_seed": settings.split_seed,
+            "fold": settings.fold,
+            "on_bad": settings.on_bad,
+            "decoder": settings.decoder,
+            **({} if isinstance(dataset, data.ArrayDataset) else {"image_size": arguments["input_shape"][:2]}),
+            "value_range": PIXELS if "include_preprocessing" in arguments else _value_range(settings, dataset),
+        },
+        "training": {name: getattr(settings, name) for name in _TRAINING},
+        "seed": settings.seed,
+        "command": list(command),
+        "environment": {**_environment(), "replicas": replicas},
+    }
 
 
 def load_data(settings: Settings) -> data.Dataset:
@@ -332,7 +370,7 @@ def _class_counts(settings: Settings, dataset: data.Dataset) -> list[int] | None
 
 def _calibration(run: Run, settings: Settings) -> Iterator[Any]:
     """Training pictures as they are trained on, an epoch of them, for the statistics of batch norms."""
-    options = {} if settings.train_size is None else {"image_size": settings.train_size}
+    options: dict[str, Any] = {} if settings.train_size is None else {"image_size": settings.train_size}
     augmentation = data.Augmentation.parse(settings.augment)
     return iter(run.pipeline("train", training=True, seed=settings.seed, augmentation=augmentation, **options).epoch())
 

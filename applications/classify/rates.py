@@ -1,0 +1,152 @@
+"""The learning-rate finder: one short training in which the rate rises, and where its loss falls fastest.
+
+Smith, "Cyclical Learning Rates for Training Neural Networks", 2015, https://arxiv.org/abs/1506.01186, section 3.3. The
+losses of single batches are smoothed by a moving average without bias, as in fastai.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+import zoo
+from zoo import data, files, runs, training
+from zoo.report import figures
+
+RESULT, FIGURE = "rates.json", "rates.png"
+SMOOTHING = 0.9
+# The search ends where the smoothed loss is so many times its lowest value.
+DIVERGED = 4.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """A search for the learning rate.
+
+    Attributes:
+        rates: Of each step.
+        losses: Of each batch.
+        smoothed: Their moving average.
+        steepest: Where the smoothed loss falls fastest over the logarithm of the rate: a rate to train with.
+        lowest: Where it is lowest: a tenth of it is another usual choice, it itself is too much.
+    """
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    smoothed: tuple[float, ...]
+    steepest: float
+    lowest: float
+
+
+def find(
+    chosen: runs.Settings,
+    *,
+    low: float = 1e-6,
+    high: float = 1.0,
+    steps: int = 100,
+    tell: Callable[[float], None] = lambda part: None,
+) -> Found:
+    """Train with a rate that rises from step to step, until the loss diverges.
+
+    Args:
+        chosen: Settings of the training that the rate is for; schedule and average are left out.
+        low: First rate, above 0.
+        high: Last rate, above `low`.
+        steps: Number of batches, at least 10.
+        tell: Is told the part that is done.
+
+    Raises:
+        ValueError: A number is out of its range, or the loss was not finite in the first ten steps.
+    """
+    if not 0 < low < high or steps < 10:
+        raise ValueError(f"A search has 0 < low < high, and 10 steps. Received: low={low}, high={high}, steps={steps}")
+    run = runs.prepare(chosen)
+    training.seed_everything(chosen.seed)
+    arguments = run.config["model"]["arguments"]
+    model = zoo.create_model(
+        chosen.model, weights=chosen.weights, **{**arguments, "input_shape": tuple(arguments["input_shape"])}
+    )
+    plain = dataclasses.replace(
+        chosen, schedule="constant", schedule_options={}, warmup_epochs=0, average=0, accumulate=1
+    )
+    optimizer, loss = plain.make_optimizer(model, 1), plain.make_loss()
+    optimizer.build(model.trainable_variables)
+
+    @tf.function(reduce_retracing=True)
+    def step(pictures: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            value = tf.reduce_mean(loss.call(labels, tf.cast(model(pictures, training=True), tf.float32)))
+        optimizer.apply(tape.gradient(value, model.trainable_variables), model.trainable_variables)
+        return value
+
+    rates, losses, smoothed, average = [], [], [], 0.0
+    for number, (pictures, labels) in enumerate(_batches(run, chosen, steps)):
+        rate = low * (high / low) ** (number / (steps - 1))
+        optimizer.learning_rate.assign(rate)
+        value = float(step(pictures, labels))
+        if not math.isfinite(value):
+            break
+        average = SMOOTHING * average + (1 - SMOOTHING) * value
+        rates.append(rate)
+        losses.append(value)
+        smoothed.append(average / (1 - SMOOTHING ** (number + 1)))
+        tell((number + 1) / steps)
+        if number >= 10 and smoothed[-1] > DIVERGED * min(smoothed):
+            break
+    if len(rates) < 10:
+        raise ValueError(f"The loss was not finite after {len(rates)} steps from the rate {low:g} on. Begin lower.")
+    return Found(tuple(rates), tuple(losses), tuple(smoothed), *_telling(rates, smoothed))
+
+
+def _batches(run: runs.Run, chosen: runs.Settings, steps: int) -> Iterator[Any]:
+    """Training batches, one epoch after the other."""
+    augmentation = data.Augmentation.parse(chosen.augment)
+    batches = run.pipeline("train", training=True, seed=chosen.seed, augmentation=augmentation, balance=chosen.balance)
+    done = epoch = 0
+    while True:
+        for batch in batches.epoch(epoch):
+            if done == steps:
+                return
+            yield batch
+            done += 1
+        epoch += 1
+
+
+def _telling(rates: list[float], smoothed: list[float]) -> tuple[float, float]:
+    """Where the loss falls fastest, up to its lowest point, and that point."""
+    lowest = int(np.argmin(smoothed))
+    slope = np.gradient(np.array(smoothed), np.log(rates))
+    steepest = int(np.argmin(slope[: max(lowest, 1) + 1]))
+    return rates[steepest], rates[lowest]
+
+
+def table(found: Found, rows: int = 12) -> str:
+    """The smoothed loss at some rates, as a table."""
+    lines = ["| rate | loss, smoothed |", "| ---: | ---: |"]
+    for place in np.unique(np.linspace(0, len(found.rates) - 1, rows).round().astype(int)):
+        lines.append(f"| {found.rates[place]:.2e} | {found.smoothed[place]:.4f} |")
+    return "\n".join(lines)
+
+
+def write(found: Found, folder: Path) -> None:
+    """Write the numbers and the picture into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_json(folder / RESULT, dataclasses.asdict(found))
+    theme = figures.LIGHT
+    figure = figures.new_figure(6.4, 3.6, theme)
+    axis = figure.add_subplot()
+    figures.dress(axis, theme, "")
+    axis.plot(found.rates, found.losses, color=theme.line, linewidth=1)
+    axis.plot(found.rates, found.smoothed, color=theme.right, linewidth=1.6)
+    axis.axvline(found.steepest, color=theme.wrong, linewidth=1)
+    axis.set_xscale("log")
+    axis.set_ylim(0, 1.1 * max(found.smoothed[: found.rates.index(found.lowest) + 1]) or 1)
+    axis.set_title(f"falls fastest at {found.steepest:.1e}, lowest at {found.lowest:.1e}", color=theme.ink, fontsize=9)
+    axis.set_xlabel("learning rate", color=theme.muted, fontsize=8)
+    axis.set_ylabel("training loss", color=theme.muted, fontsize=8)
+    files.write_atomic(folder / FIGURE, figures.png(figure))
