@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 import zoo
 from applications.classify.config import STAGES, FineTuning
 from zoo import runs, training
-from zoo.builder import builder
 from zoo.training.hyperparameters import ALIASES
 
 
@@ -84,7 +84,7 @@ def replaced(chosen: runs.Settings) -> str:
 
 
 def features(chosen: runs.Settings, run: runs.Run) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """What the body with its weights makes of the pictures, averaged over all positions.
+    """What the network with its weights gives to its last layer, averaged over all positions where it has some.
 
     Args:
         chosen: The settings, with weights.
@@ -94,17 +94,13 @@ def features(chosen: runs.Settings, run: runs.Run) -> dict[str, tuple[np.ndarray
         For each split (examples, features) float32 and the classes, (examples,).
     """
     arguments = dict(run.config["model"]["arguments"])
-    known = {name: value for name, value in arguments.items() if name in _parameters(chosen.model)}
-    dropped = ("classes", "classifier_activation", "aux", "input_shape")
-    body = zoo.create_model(
-        chosen.model,
-        weights=chosen.weights,
-        include_top=False,
-        pooling="avg",
-        input_shape=tuple(arguments["input_shape"]),
-        **{name: value for name, value in known.items() if name not in dropped},
-    )
-    trainer = training.Trainer(body, optimizer="sgd", loss="mse", metrics=())
+    arguments.pop("aux", None)
+    shape = tuple(arguments.pop("input_shape"))
+    model = zoo.create_model(chosen.model, weights=chosen.weights, input_shape=shape, **arguments)
+    x = next(layer for layer in reversed(model.layers) if layer.weights).input
+    if len(x.shape) > 2:
+        x = keras.layers.GlobalAveragePooling2D(data_format="channels_last")(x)
+    trainer = training.Trainer(keras.Model(model.input, x), optimizer="sgd", loss="mse", metrics=())
     found = {}
     for split in run.dataset.splits:
         batches = run.pipeline(split)
@@ -121,9 +117,3 @@ def pixels(run: runs.Run) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         values = np.concatenate([pictures.reshape(len(pictures), -1) for pictures, _ in pairs])
         found[split] = values, np.concatenate([labels for _, labels in pairs])
     return found
-
-
-def _parameters(model: str) -> Mapping[str, Any]:
-    import inspect
-
-    return inspect.signature(builder(model)).parameters

@@ -6,7 +6,7 @@ losses of single batches are smoothed by a moving average without bias, as in fa
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,12 +117,16 @@ def _batches(run: runs.Run, chosen: runs.Settings, steps: int) -> Iterator[Any]:
         epoch += 1
 
 
-def _telling(rates: list[float], smoothed: list[float]) -> tuple[float, float]:
-    """Where the loss falls fastest, up to its lowest point, and that point."""
+def _telling(rates: Sequence[float], smoothed: Sequence[float]) -> tuple[float, float]:
+    """Where the loss falls fastest, up to its lowest point, and that point.
+
+    The slope is that over a fifth of the steps, and the first tenth is left out, where the average is of few batches.
+    """
     lowest = int(np.argmin(smoothed))
-    slope = np.gradient(np.array(smoothed), np.log(rates))
-    steepest = int(np.argmin(slope[: max(lowest, 1) + 1]))
-    return rates[steepest], rates[lowest]
+    width = max(len(rates) // 10, 1)
+    places = range(width, max(lowest - width, width) + 1)
+    falls = [smoothed[place - width] - smoothed[min(place + width, len(rates) - 1)] for place in places]
+    return rates[places[int(np.argmax(falls))]], rates[lowest]
 
 
 def table(found: Found, rows: int = 12) -> str:
