@@ -1,0 +1,1 @@
+"""Captions: a sentence for a picture, and pictures and sentences in one space, over any body of the zoo."""
