@@ -366,11 +366,15 @@ def body(config: Captioning, picture: Any) -> Any:
     Raises:
         ValueError: The body is no network for pictures, or the endpoint is none of its feature maps.
     """
-    if zoo.model_card(config.body).modality != "image":
+    card = zoo.model_card(config.body)
+    if card.modality != "image":
         raise ValueError(f"A body sees pictures. Received: {config.body!r}")
+    if config.weights is None:
+        low, high = card.value_range
+        picture = layers.Rescaling((high - low) / 255, low, name="value_range")(picture)
     made = zoo.create_model(
-        config.body, include_top=False, input_tensor=picture, weights=config.weights, include_preprocessing=True,
-        **config.knobs,
+        config.body, include_top=False, input_tensor=picture, weights=config.weights,
+        include_preprocessing=config.weights is not None, **config.knobs,
     )  # fmt: skip
     maps = [name for name in zoo.endpoints(made) if len(made.get_layer(name).output.shape) == 4]
     endpoint = config.endpoint or maps[-1]

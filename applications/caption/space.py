@@ -28,7 +28,7 @@ def space(hp: Any, start: Captioning = DEFAULT) -> dict[str, Any]:
         >>> import keras_tuner
         >>> from applications.caption.space import space
         >>> space(keras_tuner.HyperParameters())["units"]
-        128
+        96
     """
     found: dict[str, Any] = {
         "network": hp.Choice("network", ["gru", "transformer"], default=start.network),
