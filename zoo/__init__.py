@@ -49,7 +49,7 @@ _HOMES = {
     "decode_predictions": "zoo.weights.imagenet",
     "preprocessor": "zoo.weights.preprocessing",
 }
-_SUBPACKAGES = ("data", "layers", "models", "report", "runs", "training", "weights")
+_SUBPACKAGES = ("data", "deploy", "layers", "models", "report", "runs", "training", "weights")
 
 __all__ = [*_HOMES]
 

@@ -1,0 +1,301 @@
+"""The engines that a network can run in: what each needs, can do, and how a network is compiled for it.
+
+| engine | package | precisions |
+|---|---|---|
+| `tensorflow` | tensorflow | float32, bfloat16 |
+| `openvino` | openvino | float32, bfloat16 |
+| `onnxruntime` | onnxruntime, tf2onnx, onnx | float32 |
+| `litert` | ai-edge-litert | float32 |
+
+Numbers of 8 bits come in by files: `zoo.deploy.export(…, int8=True)` writes them, and the engine of the file runs them.
+"""
+
+import contextlib
+import functools
+import importlib.util
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from zoo.deploy.folding import fold
+from zoo.deploy.graphs import Graph, fixed, freeze, input_of
+from zoo.deploy.precision import in_bfloat16
+
+PRECISIONS = ("float32", "bfloat16")
+
+Answer = np.ndarray | dict[str, np.ndarray]
+Call = Callable[[np.ndarray], Answer]
+
+# What ONNX Runtime 1.31 and tf2onnx 1.17 both know.
+ONNX_OPSET = 18
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One way to run a network.
+
+    Attributes:
+        name: What `Predictor(engine=…)` takes.
+        packages: What has to be importable.
+        install: What brings them.
+        precisions: The arithmetic that it can do.
+        convert: From a frozen network to what the engine reads.
+        start: From that, the shape of a batch, the precision and the number of threads to a call, which takes a batch
+            and gives its outputs in their order.
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    install: str
+    precisions: tuple[str, ...]
+    convert: Callable[[Graph], Any]
+    start: Callable[[Any, tuple[int, ...], str, int | None], Callable[[np.ndarray], list[np.ndarray]]]
+
+    @property
+    def is_installed(self) -> bool:
+        return all(importlib.util.find_spec(package) is not None for package in self.packages)
+
+
+def installed() -> tuple[str, ...]:
+    """Names of the engines whose packages are installed.
+
+    Example:
+        >>> from zoo.deploy import engines
+        >>> "tensorflow" in engines.installed()
+        True
+    """
+    return tuple(name for name, engine in ENGINES.items() if engine.is_installed)
+
+
+def find(name: str, precision: str = "float32") -> Engine:
+    """An engine that is installed and knows a precision.
+
+    Raises:
+        ValueError: There is no such engine or precision, the engine is not installed, or it does not know the
+            precision.
+    """
+    if name not in ENGINES:
+        raise ValueError(f"engine must be one of {', '.join(map(repr, ENGINES))}. Received: engine={name!r}")
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"precision must be one of {', '.join(map(repr, PRECISIONS))}. Received: precision={precision!r}. For int8 "
+            "write a file by zoo.deploy.export(…, int8=True), and give its path."
+        )
+    engine = ENGINES[name]
+    if precision not in engine.precisions:
+        able = ", ".join(name for name, engine in ENGINES.items() if precision in engine.precisions)
+        raise ValueError(f"{name} does not compute in {precision}. Engines that do: {able}")
+    if not engine.is_installed:
+        raise ValueError(
+            f"{name} needs {', '.join(engine.packages)}, which is not installed: pip install {engine.install}. "
+            f"Installed engines: {', '.join(installed())}"
+        )
+    return engine
+
+
+def compile(
+    model: keras.Model,
+    engine: str = "tensorflow",
+    precision: str = "float32",
+    batch_size: int = 1,
+    threads: int | None = None,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+) -> Call:
+    """The bare compiled call of an engine, for one shape.
+
+    Batch norm is folded first (`zoo.deploy.fold`). Two threads must not call it at the same time;
+    `zoo.deploy.Predictor` sees to that, and to batches of any size.
+
+    Args:
+        model: A built model with one input.
+        engine: One of `ENGINES`.
+        precision: "float32", or "bfloat16" where the engine knows it. Inputs and outputs stay float32.
+        batch_size: Examples of a call, at least 1.
+        threads: Threads that compute; None for as many as the engine takes by itself. TensorFlow has one number for
+            the whole process, which is fixed once it has computed anything.
+        input_shape: Shape of an example, for a model whose own is not fixed.
+
+    Returns:
+        From a batch (batch_size, …) to the model's output, or a dict of them.
+
+    Raises:
+        ValueError: There is no such engine or precision, the engine is not installed, a size is missing or not legal,
+            or TensorFlow's number of threads is another already.
+
+    Example:
+        >>> import numpy as np, zoo
+        >>> from zoo.deploy import engines
+        >>> call = engines.compile(zoo.create_model("lenet5"), "tensorflow", batch_size=2)
+        >>> call(np.zeros((2, 32, 32, 1), "float32")).shape
+        (2, 10)
+    """
+    chosen = find(engine, precision)
+    for name, value in (("batch_size", batch_size), ("threads", threads)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ValueError(f"{name} must be a whole number, at least 1. Received: {name}={value!r}")
+    shape = fixed(input_shape or input_of(model)[0])
+    if shape is None:
+        raise ValueError(
+            f"The size of the input must be known. Received: shape {input_of(model)[0]}. Give input_shape."
+        )
+    return start(chosen, prepared(model, engine, precision), precision, batch_size, threads, shape)
+
+
+def prepared(model: keras.Model, engine: str, precision: str) -> keras.Model:
+    """A model as an engine takes it in: folded, and in its precision where that stands in the graph."""
+    model = fold(model)
+    return in_bfloat16(model) if (engine, precision) == ("tensorflow", "bfloat16") else model
+
+
+def start(
+    engine: Engine, model: keras.Model, precision: str, batch_size: int, threads: int | None, shape: tuple[int, ...]
+) -> Call:
+    """What `compile` gives, of a model that `prepared` made."""
+    graph = freeze(model, batch_size, shape)
+    run = engine.start(engine.convert(graph), (batch_size, *shape), precision, threads)
+    if graph.outputs:
+        return lambda images: graph.answer(run(images))
+    return lambda images: run(images)[0]
+
+
+def _start_tensorflow(graph: Graph, shape: tuple[int, ...], precision: str, threads: int | None) -> Any:
+    if threads is not None and tf.config.threading.get_intra_op_parallelism_threads() != threads:
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        except RuntimeError:
+            raise ValueError(
+                "TensorFlow has one number of threads, which is fixed once it has computed anything. Received: "
+                f"threads={threads}. Call tf.config.threading.set_intra_op_parallelism_threads({threads}) at the start "
+                f"of the program, or set TF_NUM_INTRAOP_THREADS={threads}."
+            ) from None
+    function = graph.function
+
+    def run(images: np.ndarray) -> list[np.ndarray]:
+        return [value.numpy() for value in function(tf.constant(images))]
+
+    return run
+
+
+def _convert_to_openvino(graph: Graph) -> Any:
+    import openvino
+
+    with quiet():
+        model = openvino.convert_model(graph.function.graph)
+    for index, tensor in enumerate(graph.function.outputs):
+        model.output(tensor.name).add_names({f"output_{index}"})
+    return model
+
+
+def _start_openvino(model: Any, shape: tuple[int, ...], precision: str, threads: int | None) -> Any:
+
+    settings: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+    }
+    if threads is not None:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    if not model.inputs[0].partial_shape.is_static:
+        model = model.clone()
+        model.reshape(list(shape))
+    request = _core().compile_model(model, "CPU", settings).create_infer_request()
+    outputs = [request.get_tensor(f"output_{index}") for index in range(len(model.outputs))]
+
+    def run(images: np.ndarray) -> list[np.ndarray]:
+        request.infer([images], share_inputs=True)
+        return [output.data.copy() for output in outputs]
+
+    return run
+
+
+@functools.cache
+def _core() -> Any:
+    import openvino
+
+    return openvino.Core()
+
+
+def _convert_to_onnx(graph: Graph) -> bytes:
+    import tf2onnx
+
+    function = graph.function
+    with quiet():
+        model, _ = tf2onnx.convert.from_graph_def(
+            function.graph.as_graph_def(),
+            input_names=[function.inputs[0].name],
+            output_names=[tensor.name for tensor in function.outputs],
+            opset=ONNX_OPSET,
+        )
+    return model.SerializeToString()
+
+
+def _start_onnxruntime(model: Any, shape: tuple[int, ...], precision: str, threads: int | None) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    (source,) = (item.name for item in session.get_inputs())
+
+    def run(images: np.ndarray) -> list[np.ndarray]:
+        return session.run(None, {source: images})
+
+    return run
+
+
+def _convert_to_litert(graph: Graph) -> bytes:
+    with quiet():
+        return tf.lite.TFLiteConverter.from_concrete_functions([graph.function]).convert()
+
+
+def _start_litert(model: bytes, shape: tuple[int, ...], precision: str, threads: int | None) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    with quiet():
+        interpreter = Interpreter(model_content=model, num_threads=threads or os.cpu_count())
+        (source,) = (item["index"] for item in interpreter.get_input_details())
+        interpreter.resize_tensor_input(source, shape)
+        interpreter.allocate_tensors()
+    outputs = [item["index"] for item in interpreter.get_output_details()]
+
+    def run(images: np.ndarray) -> list[np.ndarray]:
+        interpreter.set_tensor(source, images)
+        interpreter.invoke()
+        return [interpreter.get_tensor(index) for index in outputs]
+
+    return run
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the notes that converters log about themselves."""
+    loggers = [logging.getLogger(name) for name in ("tensorflow", "tf2onnx", "absl")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+ENGINES = {
+    engine.name: engine
+    for engine in (
+        Engine("tensorflow", ("tensorflow",), "tensorflow", ("float32", "bfloat16"), lambda graph: graph,
+               _start_tensorflow),
+        Engine("openvino", ("openvino",), "openvino", ("float32", "bfloat16"), _convert_to_openvino, _start_openvino),
+        Engine("onnxruntime", ("onnxruntime", "tf2onnx", "onnx"), "onnxruntime tf2onnx onnx", ("float32",),
+               _convert_to_onnx, _start_onnxruntime),
+        Engine("litert", ("ai_edge_litert",), "ai-edge-litert", ("float32",), _convert_to_litert, _start_litert),
+    )
+}  # fmt: skip

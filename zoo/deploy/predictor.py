@@ -1,0 +1,417 @@
+"""A network compiled once, for any number of examples, from any number of threads."""
+
+import functools
+import itertools
+import queue
+import statistics
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from zoo.deploy import engines
+from zoo.deploy.engines import Answer, Call
+from zoo.deploy.graphs import fixed, input_of
+
+# Largest difference from Keras's own outputs, as a part of the largest of them, with which an engine may be chosen:
+# in float32 what another order of sums makes of it in deep networks, in bfloat16 what 8 bits leave.
+TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
+
+# Calls whose median `auto` compares, and the seconds after which it has seen enough of an engine.
+CALLS, SECONDS = 9, 1.0
+
+
+class Predictor:
+    """Answers of a network, compiled once for each shape.
+
+    Called on examples it answers at once; `submit` gathers examples of several threads into batches. Both may be
+    called from any thread.
+
+    Args:
+        model: A built model with one input, or a run folder, whose best weights are taken.
+        engine: One of `zoo.deploy.engines.ENGINES`, or "auto": all installed ones that know the precision are compiled
+            and compared with Keras on this model; of those that agree the fastest here is taken.
+        precision: "float32", or "bfloat16" for processors that multiply it faster. Inputs and outputs stay float32.
+        batch_sizes: The sizes of batch that are compiled. Calls of other sizes are made of them: split, and padded
+            where that costs less.
+        threads: Threads of the engine; None for as many as it takes by itself.
+        max_delay_seconds: How long `submit` waits for further examples, from the first of a batch on.
+        input_shape: Shape of an example, for a model whose own is not fixed and for `auto`; None for the model's own.
+
+    Attributes:
+        engine: Name of the engine.
+        precision: As given.
+        why: Which engine, and why: a sentence.
+
+    Raises:
+        ValueError: The model, a size, the engine or the precision is not legal, or no engine's outputs are Keras's.
+
+    Example:
+        >>> import numpy as np, zoo
+        >>> from zoo.deploy import Predictor
+        >>> predictor = Predictor(zoo.create_model("lenet5"), engine="tensorflow", batch_sizes=(1, 4))
+        >>> predictor(np.zeros((6, 32, 32, 1), "float32")).shape
+        (6, 10)
+        >>> predictor.submit(np.zeros((32, 32, 1), "float32")).result().shape
+        (10,)
+    """
+
+    def __init__(
+        self,
+        model: keras.Model | str | Path,
+        *,
+        engine: str = "auto",
+        precision: str = "float32",
+        batch_sizes: Sequence[int] = (1, 16),
+        threads: int | None = None,
+        max_delay_seconds: float = 0.002,
+        input_shape: tuple[int, ...] | None = None,
+    ) -> None:
+        self._batch_sizes = _checked(batch_sizes)
+        if engine != "auto":
+            engines.find(engine, precision)
+        elif precision not in engines.PRECISIONS:
+            engines.find("tensorflow", precision)
+        if not max_delay_seconds >= 0:
+            raise ValueError(f"max_delay_seconds must be at least 0. Received: max_delay_seconds={max_delay_seconds!r}")
+        if not isinstance(model, keras.Model):
+            model = _opened(model)
+        own, dtype = input_of(model)
+        self._shape = tuple(input_shape or own)
+        self._dtype = np.dtype(dtype)
+        self._threads, self.precision = threads, precision
+        self._lock = threading.Lock()
+        self._calls: dict[tuple[int, ...], dict[int, Call]] = {}
+        self._seconds: dict[tuple[int, ...], dict[int, float]] = {}
+        self._requests = _Requests(self, max_delay_seconds)
+        if engine == "auto":
+            self._choose(model)
+        else:
+            self.engine, self.why = engine, f"{engine}, as asked for"
+            self._prepared = engines.prepared(model, engine, precision)
+            if (shape := fixed(self._shape)) is not None:
+                self._compiled(shape)
+
+    def __call__(self, images: np.ndarray) -> Answer:
+        """Answer for examples.
+
+        Args:
+            images: (n, …), n at least 1, in the shape and range that the network takes.
+
+        Returns:
+            The network's output (n, …), or a dict of them.
+
+        Raises:
+            ValueError: The examples have another shape than the network takes, or another type of number.
+        """
+        images = np.asarray(images)
+        self._check(images.shape[1:], images.dtype, len(images) if images.ndim else 0)
+        if images.dtype != self._dtype:
+            images = images.astype(self._dtype)
+        shape = images.shape[1:]
+        calls = self._calls.get(shape) or self._compiled(shape)
+        call = calls.get(len(images))
+        if call is not None:
+            with self._lock:
+                return call(images)
+        parts, start = [], 0
+        for size in self._plan(shape, len(images)):
+            part = images[start : start + size]
+            missing = size - len(part)
+            with self._lock:
+                answer = calls[size](np.concatenate([part, np.repeat(part[-1:], missing, 0)]) if missing else part)
+            parts.append(_first(answer, len(part)) if missing else answer)
+            start += size
+        return _joined(parts)
+
+    def submit(self, image: np.ndarray) -> "Future[Answer]":
+        """Answer for one example, together with those that other threads submit meanwhile.
+
+        Args:
+            image: (…), one example without a batch.
+
+        Returns:
+            A future of the network's output without the batch, or of a dict of them.
+
+        Raises:
+            ValueError: The example has another shape than the network takes, or another type of number.
+            RuntimeError: The predictor was closed.
+        """
+        image = np.asarray(image)
+        self._check(image.shape, image.dtype, 1)
+        return self._requests.add(image)
+
+    def close(self) -> None:
+        """Answer what was submitted, and take no more of it."""
+        self._requests.close()
+
+    def __enter__(self) -> "Predictor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _check(self, shape: tuple[int, ...], dtype: np.dtype, count: int) -> None:
+        if len(shape) != len(self._shape) or any(
+            own is not None and own != size for own, size in zip(self._shape, shape, strict=True)
+        ):
+            raise ValueError(f"The network takes examples of shape {self._shape}. Received: {shape}")
+        if not count:
+            raise ValueError(f"There must be at least one example. Received: shape {(count, *shape)}")
+        if not np.can_cast(dtype, self._dtype, "same_kind") and dtype != np.uint8:
+            raise ValueError(f"The network takes {self._dtype.name}. Received: {dtype.name}")
+
+    def _compiled(self, shape: tuple[int, ...]) -> dict[int, Call]:
+        """The calls for a shape of examples by their size of batch."""
+        with self._lock:
+            if shape not in self._calls:
+                calls = _compile(self._prepared, self.engine, self.precision, self._batch_sizes, self._threads, shape)
+                blank = np.zeros(shape, self._dtype)
+                self._seconds[shape] = {size: _measure(call, blank, size, 2) for size, call in calls.items()}
+                self._calls[shape] = calls
+            return self._calls[shape]
+
+    def _plan(self, shape: tuple[int, ...], count: int) -> tuple[int, ...]:
+        seconds = tuple(self._seconds[shape].items())
+        largest = max(self._batch_sizes)
+        whole = max(count // largest - 1, 0)
+        return (largest,) * whole + _cheapest(seconds, count - whole * largest)
+
+    def _choose(self, model: keras.Model) -> None:
+        """Compile for all engines, compare them with Keras, keep the fastest that agrees."""
+        shape = fixed(self._shape)
+        if shape is None:
+            raise ValueError(
+                "engine='auto' measures, for which the size of the input must be known. Received: shape "
+                f"{self._shape}. Give input_shape, or name an engine."
+            )
+        examples = example_inputs(model, max(self._batch_sizes), shape)
+        expected = _flat(_by_name(model, keras.tree.map_structure(np.asarray, model(examples, training=False))))
+        agreeing: dict[str, tuple[dict[int, Call], dict[int, float], float, keras.Model]] = {}
+        others = []
+        for name, engine in engines.ENGINES.items():
+            if self.precision not in engine.precisions:
+                others.append(f"{name} does not compute in {self.precision}")
+                continue
+            if not engine.is_installed:
+                others.append(f"{name} is not installed")
+                continue
+            try:
+                prepared = engines.prepared(model, name, self.precision)
+                calls = _compile(prepared, name, self.precision, self._batch_sizes, self._threads, shape)
+                answer = calls[max(self._batch_sizes)](examples)
+            except Exception as error:  # an engine may lack an operation; it says so in a way of its own
+                others.append(f"{name} cannot run it ({type(error).__name__}: {_first_line(error)})")
+                continue
+            difference = relative_difference(_flat(answer), expected)
+            if difference > TOLERANCE[self.precision]:
+                others.append(f"{name} answers otherwise than Keras (by {difference:.1e} of the largest output)")
+                continue
+            seconds = {size: _measure(call, examples[0], size, CALLS) for size, call in calls.items()}
+            agreeing[name] = calls, seconds, difference, prepared
+        if not agreeing:
+            raise ValueError(f"No engine runs {model.name!r} as Keras does: {'; '.join(others)}.")
+        self.engine = min(agreeing, key=lambda name: statistics.geometric_mean(agreeing[name][1].values()))
+        calls, seconds, _, self._prepared = agreeing[self.engine]
+        self._calls[shape], self._seconds[shape] = calls, seconds
+        ranking = sorted(agreeing, key=lambda name: statistics.geometric_mean(agreeing[name][1].values()))
+        measured = [f"{name} {_times(agreeing[name][1])} (differs by {agreeing[name][2]:.1e})" for name in ranking]
+        self.why = f"{self.engine} is the fastest here in {self.precision}: {'; '.join(measured + others)}"
+
+
+def example_inputs(model: keras.Model, count: int, shape: tuple[int, ...] | None = None, seed: int = 0) -> np.ndarray:
+    """Random examples that a model can take: floats from -1 to 1, pixels, or numbers of words that it knows.
+
+    Args:
+        model: A built model with one input.
+        count: Number of examples.
+        shape: Shape of an example; None for the model's own.
+        seed: Of the random numbers.
+
+    Example:
+        >>> import zoo
+        >>> from zoo.deploy import example_inputs
+        >>> example_inputs(zoo.create_model("lenet5"), 2).shape
+        (2, 32, 32, 1)
+    """
+    own, dtype = input_of(model)
+    known_shape = shape or fixed(own)
+    if known_shape is None:
+        raise ValueError(f"The size of the input must be known. Received: shape {own}. Give shape.")
+    size = (count, *known_shape)
+    rng = np.random.default_rng(seed)
+    if np.issubdtype(dtype, np.integer):
+        known = [
+            getattr(layer, name)
+            for layer in model._flatten_layers(include_self=False, recursive=True)
+            for name in ("input_dim", "num_symbols", "num_tokens")
+            if isinstance(getattr(layer, name, None), int)
+        ]
+        return rng.integers(0, 256 if dtype == "uint8" else min(known, default=2), size).astype(dtype)
+    if any(hasattr(layer, "preprocessing") for layer in model.layers):
+        return rng.uniform(0, 255, size).astype(dtype)
+    return rng.uniform(-1, 1, size).astype(dtype)
+
+
+def relative_difference(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:
+    """The largest difference of two lists of arrays, as a part of the largest value expected in its array."""
+    return max(
+        float(np.abs(one - other).max() / max(np.abs(other).max(), np.finfo(np.float32).tiny))
+        if np.isfinite(one).all()
+        else np.inf
+        for one, other in zip(found, expected, strict=True)
+    )
+
+
+class _Requests:
+    """Single examples of many threads, gathered into batches by a thread of its own."""
+
+    def __init__(self, predictor: Predictor, max_delay_seconds: float) -> None:
+        self._predictor, self._max_delay = predictor, max_delay_seconds
+        self._waiting: queue.SimpleQueue[tuple[np.ndarray, Future[Answer]] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    def add(self, image: np.ndarray) -> "Future[Answer]":
+        future: Future[Answer] = Future()
+        with self._lock:
+            if self._is_closed:
+                raise RuntimeError("The predictor was closed; it takes no more examples.")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="zoo-predictor", daemon=True)
+                self._thread.start()
+            self._waiting.put((image, future))
+        return future
+
+    def close(self) -> None:
+        with self._lock:
+            self._is_closed = True
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                self._waiting.put(None)
+        if thread is not None:
+            thread.join()
+
+    def _run(self) -> None:
+        largest = max(self._predictor._batch_sizes)
+        while (first := self._waiting.get()) is not None:
+            batch, until = [first], time.monotonic() + self._max_delay
+            is_last = False
+            while len(batch) < largest and not is_last:
+                try:
+                    item = self._waiting.get(timeout=max(until - time.monotonic(), 0))
+                except queue.Empty:
+                    break
+                if item is None:
+                    is_last = True
+                else:
+                    batch.append(item)
+            self._answer(batch)
+            if is_last:
+                return
+
+    def _answer(self, batch: list[tuple[np.ndarray, "Future[Answer]"]]) -> None:
+        """Answer for a batch; examples of one shape at a time."""
+        wanted = [item for item in batch if item[1].set_running_or_notify_cancel()]
+        wanted.sort(key=lambda item: item[0].shape)
+        for _, group in itertools.groupby(wanted, key=lambda item: item[0].shape):
+            images, futures = zip(*group, strict=True)
+            try:
+                answer = self._predictor(np.stack(images))
+            except BaseException as error:
+                for future in futures:
+                    future.set_exception(error)
+                continue
+            for index, future in enumerate(futures):
+                future.set_result(_row(answer, index))
+
+
+@functools.lru_cache(maxsize=4096)
+def _cheapest(seconds: tuple[tuple[int, float], ...], count: int) -> tuple[int, ...]:
+    """The batches that together hold `count` examples and take the least time; the largest first."""
+    best: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+    for total in range(1, count + 1):
+        rests = [(size, cost, best[max(total - size, 0)]) for size, cost in seconds]
+        best.append(min((cost + rest[0], (size, *rest[1])) for size, cost, rest in rests))
+    return tuple(sorted(best[count][1], reverse=True))
+
+
+def _compile(
+    prepared: keras.Model,
+    engine: str,
+    precision: str,
+    sizes: Sequence[int],
+    threads: int | None,
+    shape: tuple[int, ...],
+) -> dict[int, Call]:
+    found = engines.find(engine, precision)
+    return {size: engines.start(found, prepared, precision, size, threads, shape) for size in sizes}
+
+
+def _measure(call: Call, example: np.ndarray, size: int, calls: int) -> float:
+    """Median of the seconds of a call, the first of which is not counted."""
+    batch = np.repeat(example[np.newaxis], size, 0)
+    call(batch)
+    times: list[float] = []
+    while len(times) < calls and sum(times) < SECONDS:
+        start = time.perf_counter()
+        call(batch)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def _times(seconds: dict[int, float]) -> str:
+    return ", ".join(f"{1000 * value:.3g} ms at batch {size}" for size, value in seconds.items())
+
+
+def _by_name(model: keras.Model, outputs: Any) -> Answer:
+    if isinstance(outputs, (list, tuple)):
+        return dict(zip(model.output_names, outputs, strict=True))
+    return outputs
+
+
+def _flat(answer: Answer) -> list[np.ndarray]:
+    return [answer[name] for name in sorted(answer)] if isinstance(answer, dict) else [answer]
+
+
+def _first(answer: Answer, count: int) -> Answer:
+    return {name: value[:count] for name, value in answer.items()} if isinstance(answer, dict) else answer[:count]
+
+
+def _row(answer: Answer, index: int) -> Answer:
+    return {name: value[index] for name, value in answer.items()} if isinstance(answer, dict) else answer[index]
+
+
+def _joined(parts: Sequence[Answer]) -> Answer:
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if isinstance(first, dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in first}
+    return np.concatenate(parts)  # type: ignore[arg-type]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0][:200]
+
+
+def _checked(batch_sizes: Sequence[int]) -> tuple[int, ...]:
+    sizes = tuple(batch_sizes) if isinstance(batch_sizes, Sequence) else ()
+    if not sizes or not all(isinstance(size, int) and not isinstance(size, bool) and size >= 1 for size in sizes):
+        raise ValueError(f"batch_sizes must be whole numbers, at least 1. Received: batch_sizes={batch_sizes!r}")
+    return tuple(sorted(set(sizes)))
+
+
+def _opened(path: Any) -> keras.Model:
+    """The model of a run folder."""
+    from zoo import runs
+
+    if not isinstance(path, (str, Path)):
+        raise TypeError(f"model must be a Keras model, or the path of a run folder. Received: {path!r}")
+    return runs.open_run(path).model
