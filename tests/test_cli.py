@@ -103,6 +103,19 @@ def test_predict(folder, capsys, tmp_path):
     assert sum(p for _, p in answers) <= 1.0001
 
 
+def test_an_engine_gives_the_same_scores(folder, capsys):
+    _, out, _ = call(capsys, "evaluate", folder, "--json")
+    plain = json.loads(out)
+    _, out, err = call(capsys, "evaluate", folder, "--json", "--engine", "tensorflow")
+    found = json.loads(out)
+    for name in ("loss", "accuracy"):
+        assert found.pop(name) == pytest.approx(plain.pop(name), rel=1e-5)
+    assert found == plain
+    assert err == ""
+    code, _, err = call(capsys, "evaluate", folder, "--precision", "bfloat16")
+    assert (code, "--precision is an engine's. Give --engine." in err) == (2, True)
+
+
 def test_report(folder, capsys):
     (folder / "report.html").unlink()
     code, out, _ = call(capsys, "report", folder)

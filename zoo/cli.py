@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 
 GAVE_UP, BAD_INPUT = 1, 2
 
-# What `zoo.training.Hyperparameters` takes; said here again, as help comes before TensorFlow is imported.
+# What `zoo.training.Hyperparameters` and `zoo.deploy.Predictor` take; said here again, as help comes before TensorFlow
+# is imported.
 OPTIMIZERS = (
     "adamw", "sgd", "torch_sgd", "rmsprop", "lamb", "lars", "novograd", "adam", "nadam", "lion", "adagrad", "adadelta"
 )  # fmt: skip
+ENGINES = ("auto", "tensorflow", "openvino", "onnxruntime", "litert")
+PRECISIONS = ("float32", "bfloat16")
 SCHEDULES = ("constant", "cosine", "polynomial", "exponential", "multi_step", "one_cycle")
 
 
@@ -395,8 +398,17 @@ def _add_evaluate(commands: Any) -> None:
         help="which part of the run's data (default: test)")  # fmt: skip
     parser.add_argument("--batch-size", type=int, default=32, metavar="N",
         help="pictures at once, for published weights (default: 32)")  # fmt: skip
+    _add_engine(parser, None, "what trained it")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_evaluate)
+
+
+def _add_engine(parser: argparse.ArgumentParser, engine: str | None, default: str) -> None:
+    parser.add_argument("--engine", choices=ENGINES, default=engine, metavar="NAME",
+        help=f"what runs the network: {', '.join(ENGINES)}; auto measures those that are installed and answer as Keras "
+             f"does, which takes some seconds (default: {default})")  # fmt: skip
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32", metavar="NAME",
+        help="arithmetic of the engine: float32 or bfloat16 (default: float32)")  # fmt: skip
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
@@ -408,8 +420,11 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         commands.evaluate(arguments)
         return
     from zoo import runs
+    from zoo.deploy.commands import predictor
 
-    scores = runs.open_run(arguments.folder).evaluate(arguments.split or "test", arguments.data)
+    run = runs.open_run(arguments.folder)
+    answer = predictor(arguments, run.model, run.config["training"]["batch_size"])
+    scores = run.evaluate(arguments.split or "test", arguments.data, answer=answer)
     print(json.dumps(scores) if arguments.json else _scores(scores))
 
 
@@ -423,14 +438,18 @@ def _add_predict(commands: Any) -> None:
         help="files of what the run was trained on: pictures, sound, text or signals",
     )
     parser.add_argument("--top", type=int, default=5, help="number of classes for each file (default: 5)")
+    _add_engine(parser, "tensorflow", "tensorflow")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_predict)
 
 
 def _predict(arguments: argparse.Namespace) -> None:
     from zoo import runs
+    from zoo.deploy.commands import predictor
 
-    answers = runs.open_run(arguments.folder).predict(arguments.files, top=arguments.top)
+    run = runs.open_run(arguments.folder)
+    size = min(len(arguments.files), run.config["training"]["batch_size"])
+    answers = run.predict(arguments.files, top=arguments.top, answer=predictor(arguments, run.model, size))
     if arguments.json:
         print(json.dumps(dict(zip(arguments.files, answers, strict=True))))
         return

@@ -115,12 +115,15 @@ class Run:
         options = {**self._input_form(), **options}
         return (dataset or self.dataset).pipeline(split, batch_size=batch_size, **options)
 
-    def evaluate(self, split: str = "test", data_name: str | None = None) -> dict[str, Any]:
+    def evaluate(
+        self, split: str = "test", data_name: str | None = None, *, answer: Callable[[np.ndarray], Any] | None = None
+    ) -> dict[str, Any]:
         """Loss and accuracy of the best weights.
 
         Args:
             split: "train", "validation" or "test".
             data_name: Another data set with the same classes; None for the run's own.
+            answer: What runs the network, such as a `zoo.deploy.Predictor` of its model; None for what trained it.
 
         Returns:
             `data`, `split`, `examples`, `loss` (cross-entropy in nats) and `accuracy` (0 to 1).
@@ -130,7 +133,7 @@ class Run:
         """
         dataset = self._dataset_named(data_name)
         batches = self.pipeline(split, dataset=dataset)
-        scores = make_trainer(self.model, "sgd").evaluate(batches)
+        scores = make_trainer(self.model, "sgd").evaluate(batches) if answer is None else _scores(batches, answer)
         return {"data": dataset.name, "split": split, "examples": batches.num_examples, **scores}
 
     def _dataset_named(self, name: str | None) -> data.Dataset:
@@ -144,12 +147,15 @@ class Run:
             )
         return dataset
 
-    def predict(self, paths: Sequence[str | os.PathLike], *, top: int = 5) -> list[list[tuple[str, float]]]:
+    def predict(
+        self, paths: Sequence[str | os.PathLike], *, top: int = 5, answer: Callable[[np.ndarray], Any] | None = None
+    ) -> list[list[tuple[str, float]]]:
         """The most probable classes of files.
 
         Args:
             paths: Files of what the model was trained on: pictures, sound, text or signals.
             top: Number of classes to return, at least 1.
+            answer: What runs the network, such as a `zoo.deploy.Predictor` of its model; None for what trained it.
 
         Returns:
             For each file its `top` classes with their probabilities, the most probable first.
@@ -165,8 +171,12 @@ class Run:
             pictures = [read(Path(path)) for path in paths]
         else:
             pictures = [data.read_image(path, **self._input_form()) for path in paths]
-        batches = tf.data.Dataset.from_tensor_slices((np.stack(pictures), np.zeros(len(pictures), np.int32)))
-        rows = self._probabilities(batches.batch(self.config["training"]["batch_size"]))
+        examples = np.stack(pictures)
+        if answer is None:
+            batches = tf.data.Dataset.from_tensor_slices((examples, np.zeros(len(pictures), np.int32)))
+            rows = self._probabilities(batches.batch(self.config["training"]["batch_size"]))
+        else:
+            rows = self._summing_to_1(answer(examples))
         return [[(classes[index], float(row[index])) for index in np.argsort(-row)[:top]] for row in rows]
 
     def _probabilities(self, batches: Any) -> np.ndarray:
@@ -243,6 +253,15 @@ class Run:
         """The lines of `metrics.jsonl`; a last line without an end is left out."""
         text = (self.folder / METRICS).read_text(encoding="utf-8")
         return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _scores(batches: data.Pipeline, answer: Callable[[np.ndarray], Any]) -> dict[str, float]:
+    """Loss and accuracy of what answers, over one epoch."""
+    rows, labels = zip(*((answer(images.numpy()), labels.numpy()) for images, labels in batches.epoch()), strict=True)
+    probabilities, expected = np.concatenate(rows), np.concatenate(labels)
+    right = probabilities.argmax(axis=-1) == expected
+    loss = training.CrossEntropy()(expected, probabilities)
+    return {"loss": float(loss), "accuracy": float(right.mean())}
 
 
 def make_trainer(

@@ -108,6 +108,8 @@ def _bar(text: str, *, is_download: bool) -> Iterator[Callable[[int, int | None]
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """`zoo evaluate MODEL:TAG --data folder:PATH`."""
+    from zoo.deploy.commands import predictor
+
     kind, _, path = (arguments.data or "").partition(":")
     if kind != "folder" or not path:
         raise ValueError(
@@ -122,8 +124,11 @@ def evaluate(arguments: argparse.Namespace) -> None:
     preprocessing = zoo.weights.Preprocessing.from_record(row)
     shape = (*(preprocessing.size or ()), preprocessing.channels)
     model = zoo.create_model(row.model, weights=row.tag, input_shape=shape, classifier_activation=None)
+    answer = predictor(arguments, model, arguments.batch_size)
     with _bar("pictures", is_download=False) as progress:
-        found = evaluation.evaluate(model, preprocessing, path, batch_size=arguments.batch_size, progress=progress)
+        found = evaluation.evaluate(
+            model, preprocessing, path, batch_size=arguments.batch_size, progress=progress, answer=answer
+        )
     if arguments.json:
         print(json.dumps({
             "weights": label, "data": arguments.data, "pictures": found.pictures, "classes": found.classes,

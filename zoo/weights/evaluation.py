@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -56,6 +57,7 @@ def evaluate(
     *,
     batch_size: int = 32,
     progress: Callable[[int, int], None] | None = None,
+    answer: Callable[[np.ndarray], Any] | None = None,
 ) -> Accuracy:
     """Measure a network of ImageNet-1k's classes on a folder with a folder for each class.
 
@@ -66,6 +68,7 @@ def evaluate(
             underscores) of classes; all 1000 or some. In them lie pictures.
         batch_size: Pictures that the network sees at once.
         progress: Called with the number of pictures so far, and of all.
+        answer: What runs the network on a batch, such as a `zoo.deploy.Predictor` of it; None for Keras.
 
     Returns:
         Top-1 and top-5 accuracy.
@@ -80,11 +83,12 @@ def evaluate(
     if model.output_shape != (None, NUM_CLASSES):
         raise ValueError(f"The model must give (batch, {NUM_CLASSES}), ImageNet-1k's classes. "
                          f"Received: {model.output_shape}")  # fmt: skip
+    answer = answer or model.predict_on_batch
     files = _files(Path(folder))
     right = np.zeros(2, int)
     done = 0
     for pictures, labels in _batches(files, preprocessing, batch_size):
-        ranks = _ranks(np.asarray(model.predict_on_batch(pictures)), labels)
+        ranks = _ranks(np.asarray(answer(pictures)), labels)
         right += (ranks < 1).sum(), (ranks < _TOP).sum()
         done += len(labels)
         if progress is not None:

@@ -1,0 +1,75 @@
+"""Every engine that is installed answers as Keras does; what cannot be is refused."""
+
+import numpy as np
+import pytest
+from deploy.networks import of_any_size, of_words, pictures, two_outputs
+
+import zoo
+from zoo.deploy import engines
+
+PAIRS = [(name, precision) for name, engine in engines.ENGINES.items() for precision in engine.precisions]
+
+
+def needs(name):
+    if name not in engines.installed():
+        pytest.skip(f"{name} is not installed")
+
+
+@pytest.mark.parametrize(("name", "precision"), PAIRS)
+def test_engines_answer_as_keras_does(name, precision):
+    needs(name)
+    tolerance = {"float32": 1e-5, "bfloat16": 0.03}[precision]
+    model, x = two_outputs(), pictures(2)
+    found = engines.compile(model, name, precision, 2)(x)
+    expected = {key: np.asarray(value) for key, value in model(x).items()}
+    assert list(found) == ["value", "policy"]
+    for key, value in found.items():
+        assert value.dtype == np.float32
+        np.testing.assert_allclose(value, expected[key], atol=tolerance * np.abs(expected[key]).max())
+
+
+@pytest.mark.parametrize("name", engines.ENGINES)
+def test_engines_read_words_and_keep_earlier_answers(name):
+    needs(name)
+    model = of_words()
+    call = engines.compile(model, name, batch_size=1)
+    one, two = (np.full((1, 12), number, "int32") for number in (3, 7))
+    first = call(one)
+    call(two)
+    np.testing.assert_allclose(first, model(one), atol=1e-5)
+
+
+def test_a_size_that_is_not_fixed_is_given():
+    model = of_any_size()
+    with pytest.raises(ValueError, match=r"must be known\. Received: shape \(None, None, 1\)\. Give input_shape\."):
+        engines.compile(model)
+    x = pictures(1, (9, 7, 1))
+    np.testing.assert_allclose(engines.compile(model, input_shape=(9, 7, 1))(x), model(x), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"engine": "caffe"}, r"engine must be one of 'tensorflow', 'openvino', .*Received: engine='caffe'"),
+        ({"precision": "int8"}, r"precision must be one of .*For int8 write a file by zoo\.deploy\.export"),
+        ({"engine": "litert", "precision": "bfloat16"}, r"litert does not compute in bfloat16\. Engines that do: t"),
+        ({"batch_size": 0}, r"batch_size must be a whole number, at least 1\. Received: batch_size=0"),
+        ({"threads": 1.5}, r"threads must be a whole number, at least 1\. Received: threads=1\.5"),
+    ],
+)
+def test_what_cannot_be_is_refused(arguments, text):
+    with pytest.raises(ValueError, match=text):
+        engines.compile(two_outputs(), **arguments)
+
+
+def test_an_engine_that_is_not_installed_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None if "openvino" in name else name)
+    assert "openvino" not in engines.installed()
+    with pytest.raises(ValueError, match="openvino needs openvino, which is not installed: pip install openvino"):
+        engines.find("openvino")
+
+
+def test_tensorflow_cannot_change_its_threads_once_it_runs():
+    zoo.create_model("simple_cnn")(pictures(1, (28, 28, 1)))
+    with pytest.raises(ValueError, match=r"Received: threads=77\. Call tf\.config.*TF_NUM_INTRAOP_THREADS=77"):
+        engines.compile(two_outputs(), "tensorflow", threads=77)
