@@ -29,6 +29,8 @@ ALLOWED = {
     "zoo.data": {"zoo.data", "zoo.files", "zoo.messages"},
     "zoo.training": {"zoo.training", "zoo.weights", "zoo.files", "zoo.graph", "zoo.signals"},
     "zoo.report": {"zoo.report", "zoo.files"},
+    "zoo.deploy.commands": {"zoo"},
+    "zoo.deploy.sources": {"zoo"},
     "zoo.deploy": {"zoo.deploy", "zoo.files", "zoo.messages", "zoo.graph", "zoo.runs"},
     "zoo": {"zoo"},
     "tuning": {"tuning", "zoo"},

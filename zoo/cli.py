@@ -32,6 +32,7 @@ OPTIMIZERS = (
     "adamw", "sgd", "torch_sgd", "rmsprop", "lamb", "lars", "novograd", "adam", "nadam", "lion", "adagrad", "adadelta"
 )  # fmt: skip
 ENGINES = ("auto", "tensorflow", "openvino", "onnxruntime", "litert")
+FORMATS = ("saved_model", "onnx", "openvino", "litert")
 PRECISIONS = ("float32", "bfloat16")
 SCHEDULES = ("constant", "cosine", "polynomial", "exponential", "multi_step", "one_cycle")
 
@@ -85,7 +86,8 @@ def _parser(further: Sequence[Callable[[Any], None]] = ()) -> argparse.ArgumentP
     parser.add_argument("--traceback", action="store_true", help="show the whole traceback of an error")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     adders = (
-        _add_list, _add_info, _add_recipes, _add_train, _add_launch, _add_evaluate, _add_predict, _add_report,
+        _add_list, _add_info, _add_recipes, _add_train, _add_launch, _add_evaluate, _add_predict, _add_export,
+        _add_report,
         _add_weights, _add_check_data, _add_shard,
     )  # fmt: skip
     for add in adders:
@@ -457,6 +459,33 @@ def _predict(arguments: argparse.Namespace) -> None:
         print(file)
         for name, probability in answer:
             print(f"  {100 * probability:6.2f} %  {name}")
+
+
+def _add_export(commands: Any) -> None:
+    parser = commands.add_parser("export", help="write a network for another runtime, and prove it there")
+    parser.add_argument("source", metavar="RUN|MODEL[:TAG]", help="run folder; or published weights, such as resnet50")
+    parser.add_argument("--to", choices=FORMATS, required=True, metavar="FORMAT", help=", ".join(FORMATS))
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to make; it appears when all is proven")
+    parser.add_argument("--preprocessing", choices=("inside", "outside"), default="outside", metavar="WHERE",
+        help="inside: the file takes pixels, 0 to 255; outside: what the network takes (default: outside)")  # fmt: skip
+    parser.add_argument("--int8", action="store_true", help="weights and activations of 8 bits: smaller and faster")
+    parser.add_argument("--calibrate", metavar="DATA",
+        help="what the ranges for --int8 are found by (default: the run's own training data)")  # fmt: skip
+    parser.add_argument("--calibration-examples", type=int, default=256, metavar="N",
+        help="the most examples of that (default: 256)")  # fmt: skip
+    parser.add_argument("--max-loss", type=float, default=2.0, metavar="PERCENT",
+        help="give up where --int8 costs more accuracy, or without labels more change class (default: 2)")  # fmt: skip
+    parser.add_argument("--data", metavar="DATA",
+        help="what to compare with Keras on (default: the run's own test data, or parts of photographs)")  # fmt: skip
+    parser.add_argument("--examples", type=int, default=64, metavar="N", help="the most examples of that (default: 64)")
+    parser.add_argument("--json", action="store_true", help="print the manifest")
+    parser.set_defaults(run=_export)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from zoo.deploy import commands
+
+    commands.export_network(arguments)
 
 
 def _add_report(commands: Any) -> None:

@@ -152,7 +152,7 @@ def test_other_examples_are_refused(compiled, images, text):
 
 
 def test_no_model_is_refused(tmp_path):
-    with pytest.raises(TypeError, match="model must be a Keras model, or the path of a run folder. Received: 3"):
+    with pytest.raises(TypeError, match="the path of a run folder or an export. Received: 3"):
         Predictor(3, engine="tensorflow")
     with pytest.raises(ValueError, match="is no finished run"):
         Predictor(tmp_path, engine="tensorflow")

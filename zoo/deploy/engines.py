@@ -24,7 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.deploy.folding import fold
-from zoo.deploy.graphs import Graph, fixed, freeze, input_of
+from zoo.deploy.graphs import INPUT, Graph, fixed, freeze, input_of
 from zoo.deploy.precision import in_bfloat16
 
 PRECISIONS = ("float32", "bfloat16")
@@ -99,6 +99,17 @@ def find(name: str, precision: str = "float32") -> Engine:
     return engine
 
 
+def require_runtime(name: str) -> None:
+    """Refuse an engine that cannot run files here; that needs less than writing them.
+
+    Raises:
+        ValueError: Its first package is not installed.
+    """
+    package = ENGINES[name].packages[0]
+    if importlib.util.find_spec(package) is None:
+        raise ValueError(f"{name} needs {package}, which is not installed: pip install {ENGINES[name].install}")
+
+
 def compile(
     model: keras.Model,
     engine: str = "tensorflow",
@@ -160,6 +171,11 @@ def start(
     """What `compile` gives, of a model that `prepared` made."""
     graph = freeze(model, batch_size, shape)
     run = engine.start(engine.convert(graph), (batch_size, *shape), precision, threads)
+    return answering(graph, run)
+
+
+def answering(graph: Graph, run: Callable[[np.ndarray], list[np.ndarray]]) -> Call:
+    """A call that gives the network's output, or a dict of them, of one that gives a list."""
     if graph.outputs:
         return lambda images: graph.answer(run(images))
     return lambda images: run(images)[0]
@@ -188,8 +204,11 @@ def _convert_to_openvino(graph: Graph) -> Any:
 
     with quiet():
         model = openvino.convert_model(graph.function.graph)
-    for index, tensor in enumerate(graph.function.outputs):
-        model.output(tensor.name).add_names({f"output_{index}"})
+    outputs = [model.output(tensor.name) for tensor in graph.function.outputs]
+    model = openvino.Model([output.get_node() for output in outputs], model.get_parameters(), "network")
+    model.inputs[0].set_names({INPUT})
+    for output, name in zip(model.outputs, graph.output_names, strict=True):
+        output.set_names({name})
     return model
 
 
@@ -205,7 +224,7 @@ def _start_openvino(model: Any, shape: tuple[int, ...], precision: str, threads:
         model = model.clone()
         model.reshape(list(shape))
     request = _core().compile_model(model, "CPU", settings).create_infer_request()
-    outputs = [request.get_tensor(f"output_{index}") for index in range(len(model.outputs))]
+    outputs = [request.get_output_tensor(index) for index in range(len(model.outputs))]
 
     def run(images: np.ndarray) -> list[np.ndarray]:
         request.infer([images], share_inputs=True)
@@ -232,6 +251,14 @@ def _convert_to_onnx(graph: Graph) -> bytes:
             output_names=[tensor.name for tensor in function.outputs],
             opset=ONNX_OPSET,
         )
+    names = {function.inputs[0].name: INPUT}
+    names |= {tensor.name: name for tensor, name in zip(function.outputs, graph.output_names, strict=True)}
+    for node in model.graph.node:
+        for field in (node.input, node.output):
+            field[:] = [names.get(name, name) for name in field]
+    for value in (*model.graph.input, *model.graph.output):
+        value.name = names[value.name]
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
     return model.SerializeToString()
 
 

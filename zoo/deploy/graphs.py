@@ -27,6 +27,11 @@ class Graph:
     dtype: str
     outputs: tuple[str, ...]
 
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """A name for each output, also for a lone one."""
+        return self.outputs or ("output",)
+
     def answer(self, values: list[np.ndarray]) -> np.ndarray | dict[str, np.ndarray]:
         """What the network gives, of the outputs in their order."""
         return dict(zip(self.outputs, values, strict=True)) if self.outputs else values[0]

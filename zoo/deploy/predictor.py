@@ -2,11 +2,12 @@
 
 import functools
 import itertools
+import os
 import queue
 import statistics
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import keras
 import numpy as np
 
 from zoo.deploy import engines
+from zoo.deploy.differences import by_name, flat, relative_difference
 from zoo.deploy.engines import Answer, Call
+from zoo.deploy.exports import MANIFEST, Export, open_export
 from zoo.deploy.graphs import fixed, input_of
 
 # Largest difference from Keras's own outputs, as a part of the largest of them, with which an engine may be chosen:
@@ -33,10 +36,12 @@ class Predictor:
     called from any thread.
 
     Args:
-        model: A built model with one input, or a run folder, whose best weights are taken.
+        model: A built model with one input; a run folder, whose best weights are taken; or the folder of an export.
         engine: One of `zoo.deploy.engines.ENGINES`, or "auto": all installed ones that know the precision are compiled
             and compared with Keras on this model; of those that agree the fastest here is taken.
-        precision: "float32", or "bfloat16" for processors that multiply it faster. Inputs and outputs stay float32.
+            An export has the engine of its file.
+        precision: "float32", or "bfloat16" for processors that multiply it faster. Inputs and outputs stay float32. An
+            export in int8 stays so.
         batch_sizes: The sizes of batch that are compiled. Calls of other sizes are made of them: split, and padded
             where that costs less.
         threads: Threads of the engine; None for as many as it takes by itself.
@@ -45,7 +50,7 @@ class Predictor:
 
     Attributes:
         engine: Name of the engine.
-        precision: As given.
+        precision: As given, or "int8" of an export.
         why: Which engine, and why: a sentence.
 
     Raises:
@@ -79,9 +84,8 @@ class Predictor:
             engines.find("tensorflow", precision)
         if not max_delay_seconds >= 0:
             raise ValueError(f"max_delay_seconds must be at least 0. Received: max_delay_seconds={max_delay_seconds!r}")
-        if not isinstance(model, keras.Model):
-            model = _opened(model)
-        own, dtype = input_of(model)
+        source = model if isinstance(model, keras.Model) else _opened(model)
+        own, dtype = input_of(source) if isinstance(source, keras.Model) else source.input
         self._shape = tuple(input_shape or own)
         self._dtype = np.dtype(dtype)
         self._threads, self.precision = threads, precision
@@ -89,13 +93,17 @@ class Predictor:
         self._calls: dict[tuple[int, ...], dict[int, Call]] = {}
         self._seconds: dict[tuple[int, ...], dict[int, float]] = {}
         self._requests = _Requests(self, max_delay_seconds)
-        if engine == "auto":
-            self._choose(model)
+        self._start: Callable[[int, tuple[int, ...]], Call]
+        if isinstance(source, Export):
+            self._take(source, engine)
+        elif engine == "auto":
+            self._choose(source)
+            return
         else:
             self.engine, self.why = engine, f"{engine}, as asked for"
-            self._prepared = engines.prepared(model, engine, precision)
-            if (shape := fixed(self._shape)) is not None:
-                self._compiled(shape)
+            self._start = self._starter(source, engine)
+        if (shape := fixed(self._shape)) is not None:
+            self._compiled(shape)
 
     def __call__(self, images: np.ndarray) -> Answer:
         """Answer for examples.
@@ -170,7 +178,7 @@ class Predictor:
         """The calls for a shape of examples by their size of batch."""
         with self._lock:
             if shape not in self._calls:
-                calls = _compile(self._prepared, self.engine, self.precision, self._batch_sizes, self._threads, shape)
+                calls = {size: self._start(size, shape) for size in self._batch_sizes}
                 blank = np.zeros(shape, self._dtype)
                 self._seconds[shape] = {size: _measure(call, blank, size, 2) for size, call in calls.items()}
                 self._calls[shape] = calls
@@ -182,6 +190,27 @@ class Predictor:
         whole = max(count // largest - 1, 0)
         return (largest,) * whole + _cheapest(seconds, count - whole * largest)
 
+    def _starter(self, model: keras.Model, name: str) -> Callable[[int, tuple[int, ...]], Call]:
+        engine, prepared = engines.find(name, self.precision), engines.prepared(model, name, self.precision)
+        return lambda size, shape: engines.start(engine, prepared, self.precision, size, self._threads, shape)
+
+    def _take(self, source: Export, engine: str) -> None:
+        """Run an export in the engine of its file."""
+        kind = source.format
+        if engine not in ("auto", kind.engine):
+            raise ValueError(f"{source.folder} is a file for {kind.engine}. Received: engine={engine!r}")
+        engines.require_runtime(kind.engine)
+        is_int8 = source.manifest["precision"] == "int8"
+        if self.precision != "float32" and (is_int8 or kind.engine != "openvino"):
+            raise ValueError(
+                f"{source.folder} holds {source.manifest['precision']} for {kind.engine}, which stays as it is. "
+                f"Received: precision={self.precision!r}"
+            )
+        asked, threads = self.precision, self._threads
+        self.engine, self.why = kind.engine, f"{kind.engine}, which runs the export's {kind.name}"
+        self.precision = "int8" if is_int8 else asked
+        self._start = lambda size, shape: source.start(asked, size, threads, shape)
+
     def _choose(self, model: keras.Model) -> None:
         """Compile for all engines, compare them with Keras, keep the fastest that agrees."""
         shape = fixed(self._shape)
@@ -191,8 +220,8 @@ class Predictor:
                 f"{self._shape}. Give input_shape, or name an engine."
             )
         examples = example_inputs(model, max(self._batch_sizes), shape)
-        expected = _flat(_by_name(model, keras.tree.map_structure(np.asarray, model(examples, training=False))))
-        agreeing: dict[str, tuple[dict[int, Call], dict[int, float], float, keras.Model]] = {}
+        expected = flat(by_name(model, keras.tree.map_structure(np.asarray, model(examples, training=False))))
+        agreeing: dict[str, tuple[dict[int, Call], dict[int, float], float, Any]] = {}
         others = []
         for name, engine in engines.ENGINES.items():
             if self.precision not in engine.precisions:
@@ -202,22 +231,22 @@ class Predictor:
                 others.append(f"{name} is not installed")
                 continue
             try:
-                prepared = engines.prepared(model, name, self.precision)
-                calls = _compile(prepared, name, self.precision, self._batch_sizes, self._threads, shape)
+                start = self._starter(model, name)
+                calls = {size: start(size, shape) for size in self._batch_sizes}
                 answer = calls[max(self._batch_sizes)](examples)
             except Exception as error:  # an engine may lack an operation; it says so in a way of its own
                 others.append(f"{name} cannot run it ({type(error).__name__}: {_first_line(error)})")
                 continue
-            difference = relative_difference(_flat(answer), expected)
+            difference = relative_difference(flat(answer), expected)
             if difference > TOLERANCE[self.precision]:
                 others.append(f"{name} answers otherwise than Keras (by {difference:.1e} of the largest output)")
                 continue
             seconds = {size: _measure(call, examples[0], size, CALLS) for size, call in calls.items()}
-            agreeing[name] = calls, seconds, difference, prepared
+            agreeing[name] = calls, seconds, difference, start
         if not agreeing:
             raise ValueError(f"No engine runs {model.name!r} as Keras does: {'; '.join(others)}.")
         self.engine = min(agreeing, key=lambda name: statistics.geometric_mean(agreeing[name][1].values()))
-        calls, seconds, _, self._prepared = agreeing[self.engine]
+        calls, seconds, _, self._start = agreeing[self.engine]
         self._calls[shape], self._seconds[shape] = calls, seconds
         ranking = sorted(agreeing, key=lambda name: statistics.geometric_mean(agreeing[name][1].values()))
         measured = [f"{name} {_times(agreeing[name][1])} (differs by {agreeing[name][2]:.1e})" for name in ranking]
@@ -256,16 +285,6 @@ def example_inputs(model: keras.Model, count: int, shape: tuple[int, ...] | None
     if any(hasattr(layer, "preprocessing") for layer in model.layers):
         return rng.uniform(0, 255, size).astype(dtype)
     return rng.uniform(-1, 1, size).astype(dtype)
-
-
-def relative_difference(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:
-    """The largest difference of two lists of arrays, as a part of the largest value expected in its array."""
-    return max(
-        float(np.abs(one - other).max() / max(np.abs(other).max(), np.finfo(np.float32).tiny))
-        if np.isfinite(one).all()
-        else np.inf
-        for one, other in zip(found, expected, strict=True)
-    )
 
 
 class _Requests:
@@ -342,18 +361,6 @@ def _cheapest(seconds: tuple[tuple[int, float], ...], count: int) -> tuple[int, 
     return tuple(sorted(best[count][1], reverse=True))
 
 
-def _compile(
-    prepared: keras.Model,
-    engine: str,
-    precision: str,
-    sizes: Sequence[int],
-    threads: int | None,
-    shape: tuple[int, ...],
-) -> dict[int, Call]:
-    found = engines.find(engine, precision)
-    return {size: engines.start(found, prepared, precision, size, threads, shape) for size in sizes}
-
-
 def _measure(call: Call, example: np.ndarray, size: int, calls: int) -> float:
     """Median of the seconds of a call, the first of which is not counted."""
     batch = np.repeat(example[np.newaxis], size, 0)
@@ -368,16 +375,6 @@ def _measure(call: Call, example: np.ndarray, size: int, calls: int) -> float:
 
 def _times(seconds: dict[int, float]) -> str:
     return ", ".join(f"{1000 * value:.3g} ms at batch {size}" for size, value in seconds.items())
-
-
-def _by_name(model: keras.Model, outputs: Any) -> Answer:
-    if isinstance(outputs, (list, tuple)):
-        return dict(zip(model.output_names, outputs, strict=True))
-    return outputs
-
-
-def _flat(answer: Answer) -> list[np.ndarray]:
-    return [answer[name] for name in sorted(answer)] if isinstance(answer, dict) else [answer]
 
 
 def _first(answer: Answer, count: int) -> Answer:
@@ -408,10 +405,12 @@ def _checked(batch_sizes: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(set(sizes)))
 
 
-def _opened(path: Any) -> keras.Model:
-    """The model of a run folder."""
+def _opened(path: Any) -> keras.Model | Export:
+    """The model of a run folder, or an export."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"model must be a Keras model, or the path of a run folder or an export. Received: {path!r}")
+    if (Path(path) / MANIFEST).is_file():
+        return open_export(path)
     from zoo import runs
 
-    if not isinstance(path, (str, Path)):
-        raise TypeError(f"model must be a Keras model, or the path of a run folder. Received: {path!r}")
     return runs.open_run(path).model

@@ -109,6 +109,39 @@ class Run:
             "decoder": facts.get("decoder", "exact"),
         }
 
+    @property
+    def preprocessing(self) -> weights.Preprocessing | None:
+        """From a picture of any size to what the model takes; None where it takes no pictures."""
+        if self._is_of_arrays:
+            return None
+        form = self._input_form()
+        return weights.Preprocessing.from_value_range(
+            form["value_range"], form["channels"], resize_size=form["image_size"], crop_mode="squash"
+        )
+
+    def examples(self, split: str, count: int, data_name: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Some examples of a split in the form that the model takes, in a random order that is always the same.
+
+        Args:
+            split: "train", "validation" or "test".
+            count: The largest number of examples, at least 1.
+            data_name: Another data set with the same classes; None for the run's own.
+
+        Returns:
+            (n, …) examples, and (n,) their classes as whole numbers.
+
+        Raises:
+            ValueError: The data cannot be read, or has other classes.
+        """
+        batches = self.pipeline(split, dataset=self._dataset_named(data_name), training=True)
+        found: list[tuple[np.ndarray, np.ndarray]] = []
+        for values, labels in batches.epoch():
+            found.append((values.numpy(), labels.numpy()))
+            if sum(len(labels) for _, labels in found) >= count:
+                break
+        values, labels = (np.concatenate(part)[:count] for part in zip(*found, strict=True))
+        return values, labels
+
     def pipeline(self, split: str, *, dataset: data.Dataset | None = None, **options: Any) -> data.Pipeline:
         """Batches of a split in the form that the model takes; `options` go to `zoo.data.Dataset.pipeline`."""
         batch_size = self.config["training"]["batch_size"]
