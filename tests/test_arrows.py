@@ -31,6 +31,7 @@ ALLOWED = {
     "zoo.report": {"zoo.report", "zoo.files"},
     "zoo.deploy.commands": {"zoo"},
     "zoo.deploy.sources": {"zoo"},
+    "zoo.deploy.benchmark": {"zoo"},
     "zoo.deploy": {"zoo.deploy", "zoo.files", "zoo.messages", "zoo.graph", "zoo.runs"},
     "zoo": {"zoo"},
     "tuning": {"tuning", "zoo"},

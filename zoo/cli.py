@@ -87,8 +87,7 @@ def _parser(further: Sequence[Callable[[Any], None]] = ()) -> argparse.ArgumentP
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     adders = (
         _add_list, _add_info, _add_recipes, _add_train, _add_launch, _add_evaluate, _add_predict, _add_export,
-        _add_report,
-        _add_weights, _add_check_data, _add_shard,
+        _add_report, _add_weights, _add_check_data, _add_shard, _add_benchmark,
     )  # fmt: skip
     for add in adders:
         add(commands)
@@ -532,6 +531,33 @@ def _check_data(arguments: argparse.Namespace) -> None:
     print("no problem found")
 
 
+def _add_benchmark(commands: Any) -> None:
+    parser = commands.add_parser("benchmark", help="measure how fast networks are, beside those of other libraries")
+    add = parser.add_argument
+    add("models", nargs="+", metavar="MODEL", help="registered name, or run folder")
+    add("--engine", type=_names, metavar="LIST",
+        help="tensorflow, openvino, onnxruntime, litert, with commas between (default: all installed)")  # fmt: skip
+    add("--precision", type=_names, default=["float32"], metavar="LIST",
+        help="float32, bfloat16 or both with a comma between (default: float32)")  # fmt: skip
+    add("--batch", type=_counts, default=[1, 16], metavar="LIST", help="examples at once (default: 1,16)")
+    add("--threads", type=int, metavar="N", help="processors that each form may use (default: all)")
+    add("--peer", action="append", default=[], metavar="NAME",
+        help="keras.applications, torchvision or timm: the same network there; openvino or onnxruntime: ours as Keras "
+             "exports it; may be repeated (default: none)")  # fmt: skip
+    add("--repeats", type=int, default=7, metavar="N", help="rounds, in which all take turns (default: 7)")
+    add("--seconds", type=float, default=0.3, metavar="S",
+        help="seconds for which a form is called in each round, at least (default: 0.3)")  # fmt: skip
+    add("--out", metavar="DIR", help="write benchmark.md, benchmark.json and a picture for each network (default: no)")
+    add("--json", action="store_true", help="print JSON in place of the table")
+    parser.set_defaults(run=_benchmark)
+
+
+def _benchmark(arguments: argparse.Namespace) -> None:
+    from zoo.deploy.benchmark import commands
+
+    commands.benchmark(arguments)
+
+
 def _add_shard(commands: Any) -> None:
     parser = commands.add_parser("shard", help="write a data set into a few large files, for --data shards:DIR")
     parser.add_argument("--data", required=True, help="digits, tfds:NAME or folder:PATH")
@@ -614,6 +640,19 @@ def parse_devices(text: str) -> str | int | list[str]:
     if text == "auto" or text.isdecimal():
         return text if text == "auto" else int(text)
     return [name.strip() for name in text.split(",")]
+
+
+def _names(text: str) -> list[str]:
+    """`tensorflow,openvino`."""
+    return [name.strip() for name in text.split(",")]
+
+
+def _counts(text: str) -> list[int]:
+    """`1,16`: whole numbers above 0."""
+    parts = _names(text)
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"expected whole numbers above 0 such as 1,16, received {text!r}")
+    return [int(part) for part in parts]
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -1,0 +1,97 @@
+"""The process that builds and runs one form of a network: `python -m zoo.deploy.benchmark.child`.
+
+`process.Process` starts it. Its task is `{"model", "who", "form", "precision", "shape"}`.
+"""
+
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from zoo.deploy.benchmark import peers
+from zoo.deploy.benchmark.process import Answers, peak_bytes, serve
+
+
+def prepare(task: dict[str, Any], processors: int) -> Answers:
+    """The functions that answer: what `build` and `ready` make `measure` runs."""
+    # Else OpenVINO's converter reports each use to its makers, and waits for their server where there is no network.
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    who, precision = task["who"], task["precision"]
+    calls: dict[int, tuple[peers.Call, Any]] = {}
+    built: dict[str, Any] = {}
+
+    def build() -> dict[str, float]:
+        began = time.perf_counter()
+        _import(who, processors)
+        imported = time.perf_counter()
+        if who in peers.LIBRARIES:
+            net = peers.network(who, task["model"], precision)
+            params = peers.count_params(net)
+        else:
+            net = _ours(task["model"])
+            params = sum(int(np.prod(variable.shape)) for variable in net.trainable_variables)
+        built["net"] = net
+        return {
+            "import_s": imported - began, "build_s": time.perf_counter() - imported, "params": params,
+        }  # fmt: skip
+
+    def ready(batch: int) -> dict[str, float]:
+        """Compile for a batch size and run a first time; the peak of memory is that of all done until then."""
+        shape = (batch, *task["shape"])
+        began = time.perf_counter()
+        if who == peers.OURS:
+            from zoo.deploy import engines
+
+            call = engines.compile(built["net"], task["form"], precision, batch, processors)
+            inputs = peers.pictures(shape)
+        else:
+            compile_ = peers.compiler(who, task["form"], built["net"], precision, processors)
+            call, inputs = compile_(shape)
+        call(inputs)
+        seconds = time.perf_counter() - began
+        call(inputs)
+        calls[batch] = call, inputs
+        return {"ready_s": seconds, "peak_bytes": peak_bytes()}
+
+    def measure(batch: int, seconds: float, least: int) -> list[float]:
+        """Seconds of each of at least `least` calls, one after the other, until `seconds` have passed."""
+        call, inputs = calls[batch]
+        call(inputs)  # The caches hold what ran before, in another process.
+        times: list[float] = []
+        end = time.perf_counter() + seconds
+        while len(times) < least or time.perf_counter() < end:
+            began = time.perf_counter()
+            call(inputs)
+            times.append(time.perf_counter() - began)
+        return times
+
+    return {"build": build, "ready": ready, "measure": measure}
+
+
+def _import(who: str, processors: int) -> None:
+    """Load the libraries of a form, which is timed apart from building."""
+    if who in ("torchvision", "timm"):
+        peers.import_torch(who)
+        return
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(processors)
+    tf.config.threading.set_inter_op_parallelism_threads(processors)
+    if who != "keras.applications":
+        import zoo
+
+        zoo.list_models()
+
+
+def _ours(model: str) -> Any:
+    """Our network with random weights, or that of a run with its own."""
+    import zoo
+
+    if peers.is_run(model):
+        return zoo.runs.open_run(model).model
+    return zoo.create_model(model)
+
+
+if __name__ == "__main__":
+    serve(prepare)

@@ -1,0 +1,296 @@
+"""What is measured side by side, and how: each form in a process of its own, all taking turns round by round."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import os
+import platform
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.deploy.benchmark import peers
+from zoo.deploy.benchmark.process import MeasurementError, Process
+
+PRECISIONS = ("float32", "bfloat16")
+
+# Calls of a round that count, at least.
+LEAST_CALLS = 2
+
+# What decides how fast low precision is.
+_EXTENSIONS = {"amx_tile": "AMX", "avx512_bf16": "AVX512-BF16", "avx512_vnni": "AVX512-VNNI", "avx_vnni": "AVX-VNNI"}
+_PACKAGES = ("tensorflow", "keras", "torch", "torchvision", "timm", "openvino", "onnxruntime", "ai-edge-litert")
+
+
+@dataclass(frozen=True)
+class Form:
+    """A network as somebody runs it.
+
+    Attributes:
+        who: "zoo", or one of `peers.PEERS`.
+        form: The engine of ours, or a form of the peer, such as "compiled, channels last".
+        precision: "float32" or "bfloat16".
+    """
+
+    who: str
+    form: str
+    precision: str
+
+    def __str__(self) -> str:
+        return f"{self.who}, {self.form}, {self.precision}"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How fast a form is with batches of a size.
+
+    Attributes:
+        form: The form.
+        batch: Examples at once.
+        p50_ms: Median latency of a call in milliseconds; the median over the rounds of their medians.
+        p95_ms: Latency in milliseconds that 95 % of all calls keep below.
+        images_per_s: Throughput, examples over the seconds that their calls took; the median over the rounds.
+        peak_mb: The most memory that the process had in use until its first calls at this size, in megabytes, building
+            and compiling included.
+        import_s: Seconds to import the libraries.
+        build_s: Seconds to build the network.
+        ready_s: Seconds to compile it for this size, its first call included.
+        params: Trainable numbers of the network.
+        calls: How many calls were measured.
+    """
+
+    form: Form
+    batch: int
+    p50_ms: float
+    p95_ms: float
+    images_per_s: float
+    peak_mb: float
+    import_s: float
+    build_s: float
+    ready_s: float
+    params: int
+    calls: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON takes, the form's parts among the rest."""
+        facts = dataclasses.asdict(self)
+        return {**facts.pop("form"), **facts}
+
+    @classmethod
+    def from_dict(cls, facts: dict[str, Any]) -> "Measured":
+        """What `to_dict` gave."""
+        parts = {field.name: facts[field.name] for field in dataclasses.fields(Form)}
+        rest = {key: value for key, value in facts.items() if key not in parts}
+        return cls(Form(**parts), **rest)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All forms of a network, measured in one run.
+
+    Attributes:
+        model: The registered name, or the run folder.
+        shape: Shape of an example.
+        measured: The forms at each batch size, in the order that was asked for.
+        failed: Forms that could not be run, and why.
+    """
+
+    model: str
+    shape: tuple[int, ...]
+    measured: tuple[Measured, ...]
+    failed: dict[Form, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON takes."""
+        return {
+            "model": self.model,
+            "shape": list(self.shape),
+            "measured": [row.to_dict() for row in self.measured],
+            "failed": [{**dataclasses.asdict(form), "why": why} for form, why in self.failed.items()],
+        }
+
+    @classmethod
+    def from_dict(cls, facts: dict[str, Any]) -> "Comparison":
+        """What `to_dict` gave."""
+        failed = {Form(row["who"], row["form"], row["precision"]): row["why"] for row in facts["failed"]}
+        rows = tuple(map(Measured.from_dict, facts["measured"]))
+        return cls(facts["model"], tuple(facts["shape"]), rows, failed)
+
+
+def forms(
+    model: str, engines: Sequence[str] | None, precisions: Sequence[str], others: Sequence[str] = ()
+) -> list[Form]:
+    """The forms to compare, ours first; everything that can be refused is refused here, before anything starts.
+
+    Args:
+        model: Registered name, or a run folder.
+        engines: Names of engines for our network; None for all that are installed.
+        precisions: Of "float32" and "bfloat16".
+        others: Peers, of `peers.PEERS`; forms in a precision that a peer does not have are left out.
+
+    Raises:
+        ValueError: There is no such network, engine, precision or peer, or it is not installed or lacks the network.
+    """
+    from zoo.deploy import engines as ours
+
+    input_shape(model)
+    for precision in precisions:
+        if precision not in PRECISIONS:
+            raise ValueError(f"A precision must be one of {', '.join(PRECISIONS)}. Received: {precision}")
+    for peer in others:
+        peers.check(peer, model)
+    rows = []
+    for engine in ours.installed() if engines is None else engines:
+        known = ours.ENGINES[engine].precisions if engine in ours.ENGINES else ()
+        # One that knows none of the precisions is refused where it was asked for by name.
+        chosen = [precision for precision in precisions if precision in known]
+        for precision in chosen or (precisions if engines else ()):
+            ours.find(engine, precision)
+            rows.append(Form(peers.OURS, engine, precision))
+    for peer in others:
+        rows += [Form(peer, form, precision) for precision in precisions for form in peers.forms(peer, precision)]
+    return sorted(rows, key=lambda row: precisions.index(row.precision))
+
+
+def input_shape(model: str) -> tuple[int, ...]:
+    """Shape of an example of a registered network or of a run.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    import zoo
+
+    if peers.is_run(model):
+        return tuple(zoo.runs.open_run(model).config["model"]["arguments"]["input_shape"])
+    shape = zoo.model_card(model).input_shape
+    if None in shape:
+        raise ValueError(f"{model} takes inputs of any size, {shape}; a benchmark needs one. Give a run folder of it.")
+    return tuple(int(size) for size in shape if size is not None)
+
+
+def compare(
+    model: str,
+    rows: Sequence[Form],
+    *,
+    batch_sizes: Sequence[int] = (1, 16),
+    threads: int | None = None,
+    repeats: int = 7,
+    seconds: float = 0.3,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Comparison:
+    """Measure forms of a network side by side.
+
+    All are made ready first, one after the other. Then each round asks every form for its calls, batch size by batch
+    size, and the round after begins with another form: what else the machine does weighs on all.
+
+    Args:
+        model: Registered name, or a run folder.
+        rows: The forms.
+        batch_sizes: Examples at once.
+        threads: Processors that each form may use; None for all.
+        repeats: Number of rounds.
+        seconds: How long a form is called in a round, at least; two calls are made in any case.
+        progress: Gets what is being done.
+
+    Returns:
+        What was measured; forms that could not be run are named.
+
+    Raises:
+        ValueError: A number is not above 0, or there are fewer processors.
+        MeasurementError: No form could be run.
+    """
+    for name, value in (("batch", min(batch_sizes)), ("repeats", repeats), ("seconds", seconds)):
+        if not value > 0:
+            raise ValueError(f"{name} must be above 0. Received: {value}")
+    sizes = sorted(set(batch_sizes))
+    shape = input_shape(model)
+    running: dict[Form, Process] = {}
+    facts: dict[Form, dict[str, Any]] = {}
+    ready: dict[tuple[Form, int], dict[str, Any]] = {}
+    failed: dict[Form, str] = {}
+    times: dict[tuple[Form, int], list[list[float]]] = {}
+    try:
+        for row in rows:
+            progress(f"{model}: {row}: starting")
+            task = {"model": model, **dataclasses.asdict(row), "shape": shape}
+            process = Process(("-m", "zoo.deploy.benchmark.child"), task, threads)
+            try:
+                facts[row] = process.ask("build")
+                for size in sizes:
+                    ready[row, size] = process.ask("ready", batch=size)
+            except MeasurementError as error:
+                failed[row] = str(error)
+                process.close()
+            else:
+                running[row] = process
+        if not running:
+            reasons = "; ".join(f"{form}: {why}" for form, why in failed.items())
+            raise MeasurementError(f"No form of {model} could be run. {reasons}")
+        order = list(running)
+        for round_ in range(repeats):
+            turned = order[round_ % len(order) :] + order[: round_ % len(order)]
+            for size in sizes:
+                for row in turned:
+                    progress(f"{model}: round {round_ + 1} of {repeats}, batch {size}: {row}")
+                    answer = running[row].ask("measure", batch=size, seconds=seconds, least=LEAST_CALLS)
+                    times.setdefault((row, size), []).append(answer)
+    finally:
+        for process in running.values():
+            process.close()
+    measured = tuple(
+        _summary(row, size, times[row, size], {**facts[row], **ready[row, size]}) for size in sizes for row in order
+    )
+    return Comparison(model, shape, measured, failed)
+
+
+def _summary(form: Form, batch: int, rounds: list[list[float]], facts: dict[str, Any]) -> Measured:
+    every = [second for times in rounds for second in times]
+    return Measured(
+        form=form,
+        batch=batch,
+        p50_ms=1e3 * statistics.median(map(statistics.median, rounds)),
+        p95_ms=1e3 * float(np.percentile(every, 95)),
+        images_per_s=statistics.median(batch * len(times) / sum(times) for times in rounds),
+        peak_mb=facts["peak_bytes"] / 1e6,
+        import_s=facts["import_s"],
+        build_s=facts["build_s"],
+        ready_s=facts["ready_s"],
+        params=facts["params"],
+        calls=len(every),
+    )
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers of a run depend on: processor, load, versions, date."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    processor, flags = _processor()
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "processor": processor,
+        "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "extensions": [name for flag, name in _EXTENSIONS.items() if flag in flags],
+        "load": load,
+        "date": datetime.date.today().isoformat(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+def _processor() -> tuple[str, set[str]]:
+    """Name and instruction set extensions of the processor, as Linux tells them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine(), set()
+    pairs = (line.partition(":") for line in lines)
+    facts = {name.strip(): value.strip() for name, _, value in pairs}
+    return facts.get("model name", platform.machine()), set(facts.get("flags", "").split())
