@@ -10,11 +10,12 @@ The command line's `zoo benchmark` is the same.
 """
 
 from zoo.deploy.benchmark.measuring import Comparison, Form, Measured, compare, forms, machine
-from zoo.deploy.benchmark.peers import PEERS
+from zoo.deploy.benchmark.peers import NETWORKS, PEERS
 from zoo.deploy.benchmark.process import MeasurementError
 from zoo.deploy.benchmark.tables import markdown, page, picture, ratios
 
 __all__ = [
+    "NETWORKS",
     "PEERS",
     "Comparison",
     "Form",

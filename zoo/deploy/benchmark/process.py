@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 Answers = Mapping[str, Callable[..., Any]]
@@ -38,8 +39,10 @@ class Process:
         if processors is not None and not 1 <= processors <= len(available):
             raise ValueError(f"threads must be 1 to {len(available)}, the processors here. Received: {processors}")
         count = processors or len(available)
+        paths = [str(Path(__file__).parents[3]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
         environment = {
             **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),  # the same zoo also for a script
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "OMP_NUM_THREADS": str(count),
         }

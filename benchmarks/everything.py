@@ -1,0 +1,310 @@
+"""The whole table: our networks beside keras.applications, torchvision and timm, with the targets and by how much.
+
+    python benchmarks/everything.py --results everything.jsonl --markdown benchmarks/results/everything.md
+    python benchmarks/everything.py --quick --results quick.jsonl
+    python benchmarks/everything.py --parts inference --models resnet50 mobilenet_v2 --precisions bfloat16
+
+Inference at batch 1 and 16, build, first and later training steps beside `model.fit`, training beside torchvision, and
+our network in each engine. Of ours and of the peers every form is measured and the best counts; `--quick` measures four
+networks, and of PyTorch's forms those two that win. Each answer is one line of the results' file: a run that was killed
+goes on where it was, and what was measured with other options is refused. One machine, nothing else running: the load
+at the start is told.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import build_time
+import train_peers
+import train_step
+
+from zoo import files
+from zoo.deploy import benchmark
+from zoo.deploy.benchmark import tables
+
+MODELS = (
+    "resnet50", "resnet152", "densenet121", "densenet201", "inception_v3", "inception_resnet_v2", "mobilenet",
+    "mobilenet_v2", "mobilenet_v3_large", "vgg16", "squeezenet1_0", "alexnet",
+)  # fmt: skip
+QUICK_MODELS = ("resnet50", "mobilenet_v2", "densenet121", "mobilenet")
+TRAINED, QUICK_TRAINED = ("resnet50", "mobilenet_v2"), ("resnet50",)
+LIBRARIES = ("keras.applications", "torchvision", "timm")
+PRECISIONS = ("float32", "bfloat16")
+PARTS = ("inference", "build", "steps", "training")
+BATCHES = (1, 16)
+
+# What is aimed at: how many times as fast as the best of the peers, on how many of twelve networks; never below 1.
+TARGETS = {"float32": 1.5, "bfloat16": 2.0}
+NUM_AIMED, NUM_NETWORKS = 10, 12
+BUILD_TARGET, FIRST_STEP_TARGET, STEADY_TARGET, TRAINING_TARGET = 0.5, 1 / 3, 1.15, 1.0
+
+# With `--quick`: forms of PyTorch that were never the best are left out, and timm where torchvision has the network.
+QUICK_FORMS = ("compiled, frozen", "compiled, channels last")
+
+
+class Results:
+    """The lines of a file, each an answer with its key; those of an earlier run with the same options are kept.
+
+    Args:
+        path: The file; None keeps nothing.
+        options: What the answers depend on.
+
+    Raises:
+        ValueError: The file holds answers to other options.
+    """
+
+    def __init__(self, path: Path | None, options: dict[str, Any]) -> None:
+        self._path = path
+        self._known: dict[str, Any] = {}
+        if path is None:
+            return
+        if path.exists():
+            first, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            if first["options"] != options:
+                raise ValueError(
+                    f"{path} was measured with other options: {first['options']}. Received: {options}. Give another "
+                    "file, or delete this one."
+                )
+            self._known = {line["key"]: line["answer"] for line in lines}
+        else:
+            files.append_line(path, {"options": options})
+
+    def get(self, key: str, measure: Callable[[], Any]) -> Any:
+        """The answer of that key, measured if it is not known."""
+        if key not in self._known:
+            self._known[key] = measure()
+            if self._path is not None:
+                files.append_line(self._path, {"key": key, "answer": self._known[key]})
+        return self._known[key]
+
+
+def inference(model: str, precision: str, options: argparse.Namespace) -> dict[str, Any]:
+    """All forms of a network in a precision."""
+    others = [peer for peer in LIBRARIES if benchmark.NETWORKS[model][peer]]
+    if options.quick and "torchvision" in others and "timm" in others:
+        others.remove("timm")
+    rows = benchmark.forms(model, None, [precision], others)
+    if options.quick:
+        rows = [row for row in rows if row.who not in ("torchvision", "timm") or row.form in QUICK_FORMS]
+    found = benchmark.compare(
+        model, rows, batch_sizes=BATCHES, repeats=options.repeats, seconds=options.seconds, progress=told
+    )
+    return found.to_dict()
+
+
+def steps(options: argparse.Namespace) -> dict[str, Any]:
+    """First step and steady steps of ResNet-50, the Trainer's and those of `model.fit`."""
+    arguments = argparse.Namespace(model="resnet50", image_size=224, batch_size=8, steps=5, rounds=options.rounds)
+    told("resnet50: first step")
+    answer: dict[str, Any] = {who: train_step.in_process(arguments, who, "sgd") for who in ("ours", "fit")}
+    told("resnet50: steady steps")
+    answer["steady"] = train_step.in_process(arguments, "steps", "sgd")
+    return answer
+
+
+def told(text: str) -> None:
+    """Say what is being done."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def verdict(value: float, target: float, *, is_least: bool = True) -> str:
+    """Whether a target is hit, and by how much it is missed."""
+    if value >= target if is_least else value <= target:
+        return "hit"
+    return f"missed: {value:.2f}, not {target:.2f}"
+
+
+def inference_table(comparisons: Iterable[benchmark.Comparison]) -> list[str]:
+    """The best of ours against the best of the peers, and what they come to."""
+    lines = ["| network | precision | batch | best of ours | ms | best peer | ms | times | target |",
+             "| --- | --- | ---: | --- | ---: | --- | ---: | ---: | --- |"]  # fmt: skip
+    times: dict[tuple[str, int], dict[str, float]] = {}
+    for comparison in comparisons:
+        for ours, theirs in benchmark.ratios(comparison):
+            ratio = theirs.p50_ms / ours.p50_ms
+            times.setdefault((ours.form.precision, ours.batch), {})[comparison.model] = ratio
+            lines.append(
+                f"| {comparison.model} | {ours.form.precision} | {ours.batch} | {ours.form.form} | {ours.p50_ms:.1f} | "
+                f"{theirs.form.who}, {theirs.form.form} | {theirs.p50_ms:.1f} | {ratio:.2f} | "
+                f"{verdict(ratio, TARGETS[ours.form.precision])} |"
+            )
+    lines.append("")
+    for (precision, batch), ratios in times.items():
+        target = TARGETS[precision]
+        reached = sum(ratio >= target for ratio in ratios.values())
+        slowest = min(ratios, key=ratios.__getitem__)
+        aim = f"aimed at: {NUM_AIMED} of {NUM_NETWORKS}" if len(ratios) == NUM_NETWORKS else "a subset"
+        lines.append(
+            f"- {precision}, batch {batch}: at least {target:g} times on {reached} of {len(ratios)} networks ({aim}); "
+            f"lowest {ratios[slowest]:.2f} ({slowest}), median {statistics.median(ratios.values()):.2f}"
+        )
+    return lines
+
+
+def forms_table(comparisons: Iterable[benchmark.Comparison]) -> list[str]:
+    """Every form: milliseconds at each batch size, memory, and the seconds until it answers."""
+    lines = [f"| network | form | precision | {' | '.join(f'ms at {batch}' for batch in BATCHES)} | images/s at "
+             f"{BATCHES[-1]} | peak MB | build s | ready s |",
+             f"| --- | --- | --- | {'---: | ' * (len(BATCHES) + 4)}".rstrip()]  # fmt: skip
+    for comparison in comparisons:
+        for form in dict.fromkeys(row.form for row in comparison.measured):
+            rows = {row.batch: row for row in comparison.measured if row.form == form}
+            last = rows[BATCHES[-1]]
+            speeds = " | ".join(f"{rows[batch].p50_ms:.1f}" for batch in BATCHES)
+            lines.append(
+                f"| {comparison.model} | {form.who}, {form.form} | {form.precision} | {speeds} | "
+                f"{last.images_per_s:.1f} | {last.peak_mb:.0f} | {last.build_s:.2f} | {last.ready_s:.1f} |"
+            )
+        lines += [f"| {comparison.model} | {form.who}, {form.form} | {form.precision} | failed: {why} |" + " |" * (
+            len(BATCHES) + 3) for form, why in comparison.failed.items()]  # fmt: skip
+    return lines
+
+
+def build_table(seconds: dict[str, Sequence[float]]) -> list[str]:
+    """Build times of ours and of keras.applications."""
+    lines = ["| network | ours, s | keras.applications, s | ours / theirs | target: at most 0.5 |",
+             "| --- | ---: | ---: | ---: | --- |"]  # fmt: skip
+    for model, (ours, theirs) in seconds.items():
+        told_ = verdict(ours / theirs, BUILD_TARGET, is_least=False)
+        lines.append(f"| {model} | {ours:.2f} | {theirs:.2f} | {ours / theirs:.2f} | {told_} |")
+    return lines
+
+
+def steps_table(answer: dict[str, Any]) -> list[str]:
+    """First and steady steps of ResNet-50 beside `model.fit`."""
+    first = answer["ours"] / answer["fit"]
+    steady = answer["steady"]["fit"] / answer["steady"]["ours"]
+    rates = {who: 8 / answer["steady"][who] for who in ("ours", "fit")}
+    return [
+        "| ResNet-50, batches of 8, SGD | Trainer | `model.fit` | ratio | target |",
+        "| --- | ---: | ---: | ---: | --- |",
+        f"| first step, s | {answer['ours']:.2f} | {answer['fit']:.2f} | {first:.2f} | "
+        f"{verdict(first, FIRST_STEP_TARGET, is_least=False)} |",
+        f"| images/s afterwards | {rates['ours']:.2f} | {rates['fit']:.2f} | {steady:.2f} | "
+        f"{verdict(steady, STEADY_TARGET)} |",
+    ]
+
+
+def training_table(rows: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Training of each form, and ours against the best of torchvision's."""
+    lines = ["| network | precision | ours, images/s | best of torchvision | images/s | model.fit, images/s | times | "
+             "target: at least 1 |", "| --- | --- | ---: | --- | ---: | ---: | ---: | --- |"]  # fmt: skip
+    for key, found in rows.items():
+        model, precision = key.split()
+        speed = {(row["who"], row["form"]): row["images_per_s"] for row in found if "failed" not in row}
+        ours, fit = speed.get(("zoo", "Trainer")), speed.get(("keras.applications", "model.fit"))
+        torch = {form: value for (who, form), value in speed.items() if who == "torchvision"}
+        if ours is None or not torch:
+            lines.append(f"| {model} | {precision} | failed | | | | | |")
+            continue
+        form = max(torch, key=torch.__getitem__)
+        lines.append(
+            f"| {model} | {precision} | {ours:.2f} | {form} | {torch[form]:.2f} | {f'{fit:.2f}' if fit else ''} | "
+            f"{ours / torch[form]:.2f} | {verdict(ours / torch[form], TRAINING_TARGET)} |"
+        )
+    return lines
+
+
+def engines_table(comparisons: Iterable[benchmark.Comparison]) -> list[str]:
+    """Our network in each engine, and how many times as fast as TensorFlow's at the same precision it is."""
+    lines = ["| network | precision | engine | ms at 1 | ms at 16 | times TensorFlow, batch 1 | batch 16 |",
+             "| --- | --- | --- | ---: | ---: | ---: | ---: |"]  # fmt: skip
+    for comparison in comparisons:
+        speed = {(row.form, row.batch): row.p50_ms for row in comparison.measured if row.form.who == "zoo"}
+        for form in dict.fromkeys(form for form, _ in speed):
+            base = benchmark.Form("zoo", "tensorflow", form.precision)
+            if (base, 1) not in speed:
+                continue
+            gains = " | ".join(f"{speed[base, batch] / speed[form, batch]:.2f}" for batch in BATCHES)
+            lines.append(
+                f"| {comparison.model} | {form.precision} | {form.form} | {speed[form, 1]:.1f} | {speed[form, 16]:.1f} "
+                f"| {gains} |"
+            )
+    return lines
+
+
+def page(answers: dict[str, Any], machine: dict[str, Any], command: str) -> str:
+    """The whole file in Markdown."""
+    comparisons = [benchmark.Comparison.from_dict(answer) for answer in answers["inference"].values()]
+    text = [tables.page([], machine, command).replace("# Benchmark", "# Everything, beside its peers").rstrip(), ""]
+    sections: tuple[tuple[str, Callable[[Any], list[str]], Any], ...] = (
+        ("Inference: the best of our forms against the best of the peers'", inference_table, comparisons),
+        ("Our networks in each engine", engines_table, comparisons),
+        ("Training beside torchvision, batches of 16, SGD with momentum", training_table, answers["training"]),
+        ("First step and later ones beside `model.fit`", steps_table, answers["steps"]),
+        ("Build, without weights from a file", build_table, answers["build"]),
+        ("Every form", forms_table, comparisons),
+    )
+    for title, table, found in sections:
+        if found:
+            text += [f"## {title}", "", *table(found), ""]
+    return "\n".join(text)
+
+
+def measured(options: argparse.Namespace, results: Results) -> dict[str, Any]:
+    """The answers of all parts that are asked for, from the file or measured."""
+    answers: dict[str, Any] = {"inference": {}, "build": {}, "steps": None, "training": {}}
+    pairs = [(model, precision) for model in options.models for precision in options.precisions]
+    if "inference" in options.parts:
+        for model, precision in pairs:
+            key = f"{model} {precision}"
+            answers["inference"][key] = results.get(f"inference {key}", partial(inference, model, precision, options))
+    if "steps" in options.parts:
+        answers["steps"] = results.get("steps", partial(steps, options))
+    if "build" in options.parts:
+        for model in options.models:
+            if model in build_time.MODELS:
+                told(f"{model}: build")
+                measure = partial(build_time.compared, model, options.rounds)
+                answers["build"][model] = results.get(f"build {model}", measure)
+    if "training" in options.parts:
+        forms = [row for row in train_peers.FORMS if not (options.quick and row[1] in ("eager", "compiled"))]
+        for model in options.trained:
+            for precision in options.precisions:
+                key = f"{model} {precision}"
+                measure = partial(train_peers.compared, model, precision, forms, repeats=options.rounds, progress=told)
+                answers["training"][key] = results.get(f"training {key}", measure)
+    return answers
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=benchmark.NETWORKS, metavar="MODEL",
+                        help=f"networks (default: {' '.join(MODELS)})")  # fmt: skip
+    parser.add_argument("--trained", nargs="+", choices=benchmark.NETWORKS, metavar="MODEL",
+                        help=f"networks of the part training (default: {' '.join(TRAINED)})")  # fmt: skip
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="(default: all)")
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS, help="(default: both)")
+    parser.add_argument("--repeats", type=int, default=7, help="rounds of inference (default: 7)")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of a form in a round, at least (default: 0.3)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of training, builds of a network (default: 3)")
+    parser.add_argument("--quick", action="store_true", help="four networks, and PyTorch's two best forms alone")
+    parser.add_argument("--results", type=Path, help="file of JSON lines; a killed run goes on there (default: none)")
+    parser.add_argument("--markdown", type=Path, help="file for the tables, besides printing them (default: none)")
+    options = parser.parse_args(arguments)
+    options.models = options.models or list(QUICK_MODELS if options.quick else MODELS)
+    options.trained = options.trained or list(QUICK_TRAINED if options.quick else TRAINED)
+    machine = benchmark.machine()
+    kept = {name: getattr(options, name) for name in ("repeats", "seconds", "rounds", "quick")}
+    try:
+        results = Results(options.results, {**kept, "processor": machine["processor"], "versions": machine["versions"]})
+    except ValueError as error:
+        parser.error(str(error))
+    command = "python benchmarks/everything.py " + " ".join(sys.argv[1:] if arguments is None else arguments)
+    answers = measured(options, results)
+    text = page(answers, machine, command.strip())
+    if options.markdown:
+        files.write_atomic(options.markdown, text)
+    print(text, end="")
+    return answers
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The whole table from answers made by hand; a run that was killed goes on; other options are refused."""
+
+import everything
+import pytest
+import train_peers
+
+from zoo.deploy import benchmark
+
+
+def comparison(model, *rows):
+    measured = [
+        benchmark.Measured(benchmark.Form(who, form, precision), batch, p50, 2 * p50, 1e3 * batch / p50, 500, 3, 0.5, 1,
+                           60000, 20)
+        for who, form, precision, batch, p50 in rows
+    ]  # fmt: skip
+    return benchmark.Comparison(model, (224, 224, 3), tuple(measured), {})
+
+
+@pytest.fixture
+def answers():
+    rows = [
+        ("zoo", "tensorflow", "float32", 1, 20.0), ("zoo", "tensorflow", "float32", 16, 200.0),
+        ("zoo", "openvino", "float32", 1, 8.0), ("zoo", "openvino", "float32", 16, 160.0),
+        ("timm", "eager", "float32", 1, 10.0), ("timm", "eager", "float32", 16, 400.0),
+        ("timm", "compiled", "float32", 1, 12.0), ("timm", "compiled", "float32", 16, 320.0),
+    ]  # fmt: skip
+    trained = [
+        {"who": "zoo", "form": "Trainer", "images_per_s": 6.0},
+        {"who": "keras.applications", "form": "model.fit", "images_per_s": 4.0},
+        {"who": "torchvision", "form": "eager", "images_per_s": 5.0},
+        {"who": "torchvision", "form": "compiled", "images_per_s": 7.5},
+        {"who": "torchvision", "form": "compiled, channels last", "failed": "no compiler"},
+    ]
+    return {
+        "inference": {"resnet50 float32": comparison("resnet50", *rows).to_dict()},
+        "build": {"resnet50": [0.4, 1.0], "vgg16": [0.9, 1.0]},
+        "steps": {"ours": 2.0, "fit": 8.0, "steady": {"ours": 0.8, "fit": 0.88, "bare": 0.8}},
+        "training": {"resnet50 float32": trained},
+    }
+
+
+def test_the_page_says_what_was_hit_and_what_was_missed(answers):
+    text = everything.page(answers, benchmark.machine(), "python benchmarks/everything.py --quick")
+    for line in (
+        "    python benchmarks/everything.py --quick",
+        "| resnet50 | float32 | 1 | openvino | 8.0 | timm, eager | 10.0 | 1.25 | missed: 1.25, not 1.50 |",
+        "| resnet50 | float32 | 16 | openvino | 160.0 | timm, compiled | 320.0 | 2.00 | hit |",
+        "- float32, batch 1: at least 1.5 times on 0 of 1 networks (a subset); lowest 1.25 (resnet50), median 1.25",
+        "| resnet50 | float32 | openvino | 8.0 | 160.0 | 2.50 | 1.25 |",
+        "| resnet50 | float32 | 6.00 | compiled | 7.50 | 4.00 | 0.80 | missed: 0.80, not 1.00 |",
+        "| first step, s | 2.00 | 8.00 | 0.25 | hit |",
+        "| images/s afterwards | 10.00 | 9.09 | 1.10 | missed: 1.10, not 1.15 |",
+        "| resnet50 | 0.40 | 1.00 | 0.40 | hit |",
+        "| vgg16 | 0.90 | 1.00 | 0.90 | missed: 0.90, not 0.50 |",
+        "| resnet50 | timm, compiled | float32 | 12.0 | 320.0 | 50.0 | 500 | 0.50 | 1.0 |",
+    ):
+        assert line in text.splitlines()
+
+
+def test_parts_that_were_not_measured_have_no_table(answers):
+    text = everything.page({**answers, "inference": {}, "steps": None}, benchmark.machine(), "command")
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [
+        "## Training beside torchvision, batches of 16, SGD with momentum",
+        "## Build, without weights from a file",
+    ]
+
+
+def test_a_run_goes_on_where_it_was(tmp_path):
+    path = tmp_path / "results.jsonl"
+    assert everything.Results(path, {"repeats": 7}).get("build resnet50", lambda: [1, 2]) == [1, 2]
+    again = everything.Results(path, {"repeats": 7})
+    assert again.get("build resnet50", lambda: pytest.fail("measured again")) == [1, 2]
+    assert again.get("build vgg16", lambda: [3, 4]) == [3, 4]
+    assert len(path.read_text().splitlines()) == 3
+    with pytest.raises(ValueError, match=r"was measured with other options: \{'repeats': 7\}. Received: "):
+        everything.Results(path, {"repeats": 5})
+
+
+def test_the_networks_are_those_of_the_goal():
+    assert len(everything.MODELS) == everything.NUM_NETWORKS
+    assert {name for name in everything.MODELS if not any(benchmark.NETWORKS[name].values())} == set()
+    assert {*everything.QUICK_MODELS, *everything.TRAINED} <= {*everything.MODELS}
+
+
+def test_the_table_of_training():
+    rows = [
+        {"who": "zoo", "form": "Trainer", "precision": "float32", "first_step_s": 2, "images_per_s": 6, "peak_mb": 900},
+        {"who": "torchvision", "form": "compiled", "precision": "float32", "failed": "no compiler"},
+    ]
+    assert train_peers.table("resnet50", rows).splitlines()[2:] == [
+        "| resnet50 | zoo, Trainer | float32 | 2.0 | 6.00 | 900 |",
+        "| resnet50 | torchvision, compiled | float32 | failed: no compiler | | |",
+    ]
+
+
+@pytest.mark.slow
+def test_a_step_is_measured_in_its_process():
+    (row,) = train_peers.compared("squeezenet1_1", "float32", [("keras.applications", "model.fit"), ("zoo", "Trainer")],
+                                  batch=1, repeats=1, steps=1)  # fmt: skip
+    assert row["who"] == "zoo"  # keras.applications has no SqueezeNet
+    assert row["images_per_s"] > 0
+    assert row["first_step_s"] > 0
