@@ -69,8 +69,11 @@ def settings(config: FineTuning, **others: Any) -> runs.Settings:
     if config.recipe is not None:
         return runs.Settings.from_recipe(config.recipe, model=config.body, **values)
     stages = dict(STAGES)
-    if values["weights"] is None:  # nothing to be kept, so nothing to go slowly about
-        stages |= {"head_epochs": 0, "batch_norm": "train", "layer_decay": 1.0, "learning_rate": 3e-3}
+    if values["weights"] is None:  # nothing to be kept: everything at once, for as many epochs as both stages have
+        both = {**stages, **values}
+        values["epochs"] = both["epochs"] + both["head_epochs"]
+        values |= {"head_epochs": 0, "layer_decay": 1.0}
+        stages["batch_norm"] = "train"
     return runs.Settings(model=config.body, **{**stages, **values})
 
 

@@ -8,8 +8,8 @@ PROBES = ("linear", "knn")
 
 # For pictures by the dozen: the head first and fast, then the body slowly, with the statistics that it has.
 STAGES: Mapping[str, Any] = {
-    "epochs": 40, "batch_size": 32, "learning_rate": 1e-3, "weight_decay": 0.01, "decay_on": "kernels",
-    "layer_decay": 0.7, "schedule": "cosine", "head_epochs": 20, "head_learning_rate": 1e-2, "batch_norm": "frozen",
+    "epochs": 40, "batch_size": 16, "learning_rate": 3e-3, "weight_decay": 0.01, "decay_on": "kernels",
+    "layer_decay": 0.8, "schedule": "cosine", "head_epochs": 20, "head_learning_rate": 1e-2, "batch_norm": "frozen",
     "patience": None,
 }  # fmt: skip
 

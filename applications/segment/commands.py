@@ -26,6 +26,12 @@ def add(commands: Any) -> None:
         "--out", type=Path, metavar="DIR", required=True, help="folder; one that was begun there goes on"
     )
     action.set_defaults(run=_compare)
+    action = actions.add_parser("tune", help="search for a better training, by mean IoU on the validation split")
+    _add_training(action)
+    action.add_argument("--trials", type=int, default=10, metavar="N", help="trainings (default: 10)")
+    action.add_argument("--seed", type=int, metavar="N")
+    action.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder; a search begun there goes on")
+    action.set_defaults(run=_tune)
     action = actions.add_parser(
         "evaluate", help="scores of a run on a split, the baseline beside it where there is one"
     )
@@ -113,6 +119,19 @@ def _compare(arguments: argparse.Namespace) -> None:
     )
     print(comparison.markdown(rows))
     print(arguments.out / comparison.SHEET)
+
+
+def _tune(arguments: argparse.Namespace) -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("keras_tuner") is None:
+        raise ValueError("zoo segment tune needs keras_tuner: pip install 'cnn-zoo[tune]'")
+    from applications.segment import config, search
+
+    base = _settings(arguments, config.SMOKE_COMPARED)
+    best, score = search.search(base, arguments.out, trials=arguments.trials, seed=base.seed)
+    changed = {name: value for name, value in vars(best).items() if value != getattr(base, name)}
+    print(f"best: mean IoU {score:.3f} on validation with {changed or 'the defaults'}")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

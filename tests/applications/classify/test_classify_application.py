@@ -86,11 +86,11 @@ def test_a_curve_goes_on_and_is_drawn(low, tmp_path, monkeypatch):
     config = FineTuning(
         body="simple_cnn", weights=str(low.folder), data="digits?classes=5,6,7", changes={"epochs": 1, "head_epochs": 1}
     )
-    shape = Curve(counts=(3,), seeds=(0, 1), methods=("finetune", "linear", "knn", "pixels_knn", "pixels_svm"))
+    shape = Curve(counts=(3,), seeds=(0,), methods=("finetune", "linear", "pixels_knn", "pixels_svm"))
     told = []
     found = curves.curve(config, shape, tmp_path / "curve", tell=told.append)
-    assert len(told) == 10
-    assert all(len(values[3]) == 2 for values in found.values())
+    assert len(told) == 4
+    assert all(len(values[3]) == 1 for values in found.values())
     assert np.mean(found["pixels_svm"][3]) > 0.5
     monkeypatch.setattr(curves._Method, "__call__", lambda self: pytest.fail("it is known already"))
     assert curves.curve(config, shape, tmp_path / "curve", tell=told.append) == found
@@ -100,6 +100,7 @@ def test_a_curve_goes_on_and_is_drawn(low, tmp_path, monkeypatch):
         curves.curve(config, Curve(counts=(4,), seeds=(0,)), tmp_path / "curve")
 
 
+@pytest.mark.slow
 def test_remedies_weigh_rare_classes(low, tmp_path):
     config = FineTuning(
         body="simple_cnn", weights=str(low.folder), data="digits?classes=5,6&tail=0.1",
@@ -108,6 +109,9 @@ def test_remedies_weigh_rare_classes(low, tmp_path):
     found = curves.imbalance(config, tmp_path, seeds=(0,), tell=lambda line: None)
     assert list(found) == list(curves.REMEDIES)
     assert max(found[name]["last_recall"][0] for name in list(found)[1:]) >= found["nothing"]["last_recall"][0]
+
+
+def test_rare_classes_count_more_in_the_loss():
     settings = bodies.settings(FineTuning(body="simple_cnn", weights=None, changes={"class_weight": 1.0}))
     assert settings.class_weights([90, 10]) == {0: pytest.approx(5 / 9), 1: pytest.approx(5)}
     loss = bodies.settings(FineTuning(body="simple_cnn", weights=None, changes={"logit_adjustment": 1.0})).make_loss(

@@ -190,3 +190,52 @@ def test_settings_that_cannot_be_are_refused():
         Segmentation(network="segnet")
     with pytest.raises(ValueError, match="A body sees pictures. Received: 'go_policy_128'"):
         learning.build(Segmentation(body="go_policy_128"), 1, 3)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # keras-tuner asks for the thread's name by an old function
+def test_a_search_begins_with_the_training_given(tmp_path, made, monkeypatch, capsys):
+    pytest.importorskip("keras_tuner", reason="it comes with the extra `tune`")
+    from applications.segment import search
+
+    tried = []
+
+    def train(config, folder):
+        tried.append(config)
+        return None, None
+
+    def evaluate(model, config, part):
+        return dataclasses.replace(scores.Scores((), 0.0, 0.0, 0.0), mean_iou=1 / (1 + abs(config.foreground - 3)))
+
+    monkeypatch.setattr(learning, "train", train)
+    monkeypatch.setattr(learning, "evaluate", evaluate)
+    base = Segmentation(count=64)
+    best, score = search.search(base, tmp_path, trials=6, tell=lambda line: None)
+    assert tried[0] == base
+    assert len(tried) == 6
+    assert best in tried
+    assert abs(best.foreground - 3) == min(abs(config.foreground - 3) for config in tried)
+    assert score == pytest.approx(1 / (1 + abs(best.foreground - 3)))
+    assert {len(config.levels) for config in tried} <= {1, 2, 3}
+    assert search.search(base, tmp_path, trials=6, tell=lambda line: None)[1] == score
+    assert len(tried) == 6  # what is known is not trained again
+    with pytest.raises(ValueError, match="A search has at least one trial. Received: trials=0"):
+        search.search(base, tmp_path, trials=0)
+    with pytest.raises(ValueError, match="is about fcn and unet_over, over a body. Received: 'unet'"):
+        search.search(Segmentation(network="unet"), tmp_path)
+
+
+@pytest.mark.slow
+def test_networks_are_compared_once(tmp_path, made, capsys):
+    words = ["segment", "compare", "--smoke", "--networks", "FCN-32s,FCN-8s", "--seeds", "1", "--out", str(tmp_path)]
+    assert command(words) == 0
+    first = capsys.readouterr().out
+    assert "| FCN-32s | " in first
+    assert "| threshold, components, SVM | " in first
+    with Image.open(tmp_path / "overlays.png") as drawn:
+        assert drawn.size[0] > 600
+    assert command(words) == 0
+    assert capsys.readouterr().out.splitlines()[-6:] == first.splitlines()[-6:]
+    assert command([*words, "--levels", "stride4"]) == 2
+    assert "FCN-32s, 16s and 8s take three levels. Received: levels=['stride4']" in capsys.readouterr().err
+    assert command([*words[:3], "--networks", "FCN-64s", "--out", str(tmp_path)]) == 2
+    assert "Networks are FCN-32s, FCN-16s, FCN-8s, U-Net over the body, DeepLab v3" in capsys.readouterr().err
