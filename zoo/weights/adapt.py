@@ -107,7 +107,7 @@ def is_other_head(layer: keras.layers.Layer, classes: int, shapes: Mapping[str, 
         shapes: Shape of each stored tensor, by the path of its variable.
 
     Returns:
-        True if all its variables are stored, and their shapes differ in the last axis, the classes, and there alone.
+        True if all its variables are stored, and their shapes differ in one axis, that of the classes.
 
     Example:
         >>> import zoo
@@ -117,8 +117,15 @@ def is_other_head(layer: keras.layers.Layer, classes: int, shapes: Mapping[str, 
         >>> is_other_head(logits, 5, {"logits/kernel": (32, 3), "logits/bias": (3,)})
         False
     """
-    pairs = [(tuple(variable.shape), shapes.get(variable.path)) for variable in layer.weights]
-    return all(found is not None and own == (*found[:-1], classes) and found != own for own, found in pairs)
+    pairs = [(tuple(variable.shape), shapes.get(variable.path, ())) for variable in layer.weights]
+    return all(_differ_in(own, found) == [classes] for own, found in pairs)
+
+
+def _differ_in(own: tuple[int, ...], found: tuple[int, ...]) -> list[int]:
+    """The sizes of the first shape where the second has others; none where they have not as many axes."""
+    if len(own) != len(found):
+        return []
+    return [size for size, other in zip(own, found, strict=True) if size != other]
 
 
 def _weighted_at_the_input(model: Any) -> Iterator[keras.layers.Layer]:
