@@ -33,7 +33,7 @@ def add(commands: Any) -> None:
     action.add_argument("--target", metavar="NAME", help="classes or l2, the regression (default: classes)")
     action.add_argument("--mixing", type=float, metavar="L", help="of the rebalancing, 1 for none (default: 0.5)")
     action.add_argument("--temperature", type=float, metavar="T", help="of the annealed mean (default: 0.38)")
-    action.add_argument("--epochs", type=int, metavar="N", help="of training (default: 10)")
+    action.add_argument("--epochs", type=int, metavar="N", help="of training (default: 8)")
     action.add_argument("--batch-size", type=int, metavar="N", help="crops in a batch (default: 32)")
     action.add_argument("--learning-rate", type=float, metavar="RATE", help="of AdamW (default: 0.002)")
     action.add_argument("--seed", type=int, metavar="N", help="of all that is drawn by lot (default: 0)")

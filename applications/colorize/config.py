@@ -15,7 +15,7 @@ class Colorization:
     Attributes:
         data: Source, as `applications.colorize.pictures.load` takes it.
         size: Side of the training crops in pixels.
-        count: Most training pictures, or how many are made; None for all, or 2,000.
+        count: Most pictures of each split, or how many are made; None for all, or 2,000 to train on and 300 others.
         crops: Crops of each picture in an epoch.
         shorter_side: Pixels that the shorter side of a photograph is reduced to; None for its own.
         network: One of `NETWORKS`.
@@ -51,7 +51,7 @@ class Colorization:
     target: str = "classes"
     mixing: float = 0.5
     temperature: float = 0.38
-    epochs: int = 10
+    epochs: int = 8
     batch_size: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4

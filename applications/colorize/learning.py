@@ -164,8 +164,7 @@ def train(config: Colorization, folder: str | Path) -> keras.Model:
         raise ValueError(f"size must be a multiple of the coarsest stride, {stride}. Received: size={config.size}")
     known, looked_at = (
         pictures.load(
-            config.data, split, count=config.count if split == "train" else None, size=config.size,
-            shorter_side=config.shorter_side, seed=config.seed,
+            config.data, split, count=config.count, size=config.size, shorter_side=config.shorter_side, seed=config.seed
         )
         for split in ("train", "validation")
     )  # fmt: skip

@@ -10,11 +10,12 @@ from zoo.data.crops import Gallery, gallery, photograph, reduced
 
 SPLITS = ("train", "validation", "test")
 
-# Kinds of shapes, with the colours (a, b) that each may have. All have the same lightness and, but for one kind, the
-# same chroma; those of a kind are opposite, or a third of the circle apart, so that their mean is grey.
+# Kinds of shapes, with the colours (a, b) that each may have, and how often it has them. All have the same lightness
+# and chroma; the colours of a kind are opposite, or a third of the circle apart.
 LIGHTNESS, CHROMA = 70.0, 38.0
-KINDS = ("disc", "square", "triangle")
-_HUES = ((70.0,), (30.0, 210.0), (0.0, 120.0, 240.0))
+KINDS = ("disc", "square", "triangle", "ring")
+_HUES = ((70.0,), (30.0, 210.0), (0.0, 120.0, 240.0), (120.0, 300.0))
+SHARES = ((1,), (2, 1), (3, 2, 1), (1, 1))
 COLOURS = tuple(
     tuple((CHROMA * np.cos(np.radians(hue)), CHROMA * np.sin(np.radians(hue))) for hue in hues) for hues in _HUES
 )
@@ -43,12 +44,12 @@ def load(
     """The pictures of a source.
 
     Args:
-        source: `shapes`: discs of one colour, squares of one of two, triangles of one of three, drawn by lot.
+        source: `shapes`: those whose grey does not say their colour, as `shapes` draws them.
             `photographs`: those of scikit-image and scikit-learn; what is looked at are other parts of them, and two
             whole ones. `folder:PATH`: all pictures below `PATH/train`, `PATH/validation` and `PATH/test`, or, without
             these folders, of all below `PATH` every tenth to look at, every tenth to test, the others to train.
         split: train, validation or test.
-        count: Most pictures; for shapes, how many are made (2,000, and 300 in the other splits).
+        count: Most pictures of the split; for shapes, how many are made (2,000, and at most 300 in the other splits).
         size: Side of the shapes' pictures in pixels.
         shorter_side: Pixels that the shorter side of a photograph is reduced to; None for its own.
         seed: Of the shapes.
@@ -60,7 +61,9 @@ def load(
         raise ValueError(f"split must be one of {', '.join(SPLITS)}. Received: {split!r}")
     kind, _, rest = source.partition(":")
     if source == "shapes":
-        return shapes(split, count or (2000 if split == "train" else 300), size=size, seed=seed)
+        made = 2000 if split == "train" else 300
+        return shapes(split, made if count is None else count if split == "train" else min(count, made), size=size,
+                      seed=seed)  # fmt: skip
     if source == "photographs":
         return _photographs(split, shorter_side)
     if kind == "folder" and rest:
@@ -71,8 +74,9 @@ def load(
 def shapes(split: str, count: int, *, size: int = 32, seed: int = 0) -> Pictures:
     """One or two shapes on a dark grey ground with noise.
 
-    A disc has one colour, a square one of two opposite ones, a triangle one of three: by lot, and nothing in the grey
-    picture says which. All have a lightness of 70 and a chroma of 38.
+    A disc has one colour, a square one of two opposite ones, 2 to 1, a triangle one of three, 3 to 2 to 1, a ring one
+    of two opposite ones, 1 to 1: by lot, and nothing in the grey picture says which. All have a lightness of 70 and a
+    chroma of 38.
 
     Args:
         split: train, validation or test; each has other pictures.
@@ -96,15 +100,16 @@ def shapes(split: str, count: int, *, size: int = 32, seed: int = 0) -> Pictures
             if where[inside].any():
                 continue
             where[inside] = kind + 1
-            picture[inside] = (LIGHTNESS, *COLOURS[kind][rng.integers(len(COLOURS[kind]))])
+            chance = np.array(SHARES[kind]) / sum(SHARES[kind])
+            picture[inside] = (LIGHTNESS, *COLOURS[kind][rng.choice(len(chance), p=chance)])
             picture[inside, 0] += rng.normal(0, 2, inside.sum())
     found = np.rint(255 * lab_to_rgb(lab).numpy()).astype(np.uint8)
     return Pictures(tuple(f"{split} {number}" for number in range(count)), lambda number: found[number], kinds)
 
 
 def _inside(kind: int, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    if KINDS[kind] == "disc":
-        return x**2 + y**2 <= 1
+    if KINDS[kind] in ("disc", "ring"):
+        return (x**2 + y**2 <= 1) & (x**2 + y**2 >= (0.25 if KINDS[kind] == "ring" else 0))
     if KINDS[kind] == "square":
         return np.maximum(abs(x), abs(y)) <= 0.85
     return (abs(x) <= (y + 1) / 2) & (y <= 0.9)

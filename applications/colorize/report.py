@@ -88,8 +88,13 @@ def write(folder: Path, tables: Sequence[tuple[str, Sequence[Row]]], drawn: byte
     curves = picture(lambda theme: figures.curves(figures.panels(history), None, theme), "Loss over the epochs")
     page = template("colorize.html.jinja", "applications.colorize").render(
         light=asdict(LIGHT), dark=asdict(DARK), title=folder.name, curves=curves, sheet=drawn,
-        tables=[(title, rows, rows[0].legal is not None) for title, rows in tables],
-        colours=[(kind, len(colours)) for kind, colours in zip(pictures.KINDS, pictures.COLOURS, strict=True)],
+        tables=[
+            (title, [(row, list(zip(row.chroma_of or (), row.legal_of or (), strict=True))) for row in rows])
+            for title, rows in tables
+        ],
+        kinds=[
+            (kind, ":".join(map(str, shares))) for kind, shares in zip(pictures.KINDS, pictures.SHARES, strict=True)
+        ],
         facts=json.loads((folder / CONFIG).read_text(encoding="utf-8"))["training"],
     )  # fmt: skip
     files.write_atomic(folder / PAGE, page)
@@ -105,12 +110,14 @@ def evaluated(
         ValueError: A folder holds no training, or their data differ.
     """
     opened = [(folder.name, *learning.open_run(folder)) for folder in folders]
-    data = {(config.data, config.size, config.shorter_side, config.seed) for _, _, config in opened}
+    data = {(config.data, config.count, config.size, config.shorter_side, config.seed) for _, _, config in opened}
     if len(data) > 1:
         raise ValueError(f"Runs are compared on the same data. Received: {', '.join(sorted(map(str, data)))}")
     config = opened[0][2]
     part, known = (
-        pictures.load(config.data, one, size=config.size, shorter_side=config.shorter_side, seed=config.seed)
+        pictures.load(
+            config.data, one, count=config.count, size=config.size, shorter_side=config.shorter_side, seed=config.seed
+        )
         for one in (split, "train")
     )
     return [(name, Colourist(model, config)) for name, model, config in opened], part, known

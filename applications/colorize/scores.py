@@ -29,15 +29,16 @@ class Row:
         rmse: Root of the mean square of the distance in the plane of a and b.
         chroma: Mean distance from grey, as a part of the true mean.
         accuracy: Part of the pixels that are nearer than a distance, averaged over the distances 0 to 150.
-        legal: Part of the pixels of shapes whose colour is near one that the shape may have, by the number of those;
-            None for photographs.
+        chroma_of: Chroma of each kind of shapes, likewise; None for photographs.
+        legal_of: Part of the pixels of each kind whose colour is near one that it may have; None for photographs.
     """
 
     name: str
     rmse: float
     chroma: float
     accuracy: float
-    legal: tuple[float, ...] | None = None
+    chroma_of: tuple[float, ...] | None = None
+    legal_of: tuple[float, ...] | None = None
 
 
 class _Sums:
@@ -47,14 +48,16 @@ class _Sums:
         self.pixels = 0
         self.squares = self.found = self.true = 0.0
         self.near = np.zeros(len(_THRESHOLDS))
-        self.legal = np.zeros((len(pictures.KINDS), 2))
+        # Of each kind: legal pixels, pixels, chroma that was found, true chroma.
+        self.kinds = np.zeros((len(pictures.KINDS), 4))
 
     def add(self, answer: np.ndarray, ab: np.ndarray, kinds: np.ndarray | None) -> None:
         if kinds is not None:
             for kind, colours in enumerate(pictures.COLOURS):
-                own = answer[kinds == kind + 1]
+                own, true = answer[kinds == kind + 1], ab[kinds == kind + 1]
                 away = np.linalg.norm(own[:, None] - np.array(colours)[None], axis=-1).min(axis=1, initial=np.inf)
-                self.legal[kind] += (away <= NEAR).sum(), len(own)
+                chroma = [np.linalg.norm(one, axis=-1).sum() for one in (own, true)]
+                self.kinds[kind] += (away <= NEAR).sum(), len(own), *chroma
             answer, ab = answer[kinds > 0], ab[kinds > 0]
         distance = np.linalg.norm(answer - ab, axis=-1).ravel()
         self.pixels += len(distance)
@@ -64,13 +67,15 @@ class _Sums:
         self.near += np.searchsorted(np.sort(distance), _THRESHOLDS, side="right")
 
     def row(self, name: str) -> Row:
-        legal = tuple(float(near / max(all_, 1)) for near, all_ in self.legal) if self.legal[:, 1].any() else None
+        shapes = bool(self.kinds.any())
+        legal, count, found, true = self.kinds.T
         return Row(
             name,
             float(np.sqrt(self.squares / self.pixels)),
             self.found / max(self.true, 1e-9),
             float(np.mean(self.near / self.pixels)),
-            legal,
+            tuple((found / np.maximum(true, 1e-9)).tolist()) if shapes else None,
+            tuple((legal / np.maximum(count, 1)).tolist()) if shapes else None,
         )
 
 
@@ -140,12 +145,15 @@ def table(
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The table as text."""
-    legal = rows[0].legal is not None
-    heads = ["", "RMSE of a, b", "chroma, part of the true", "accuracy"]
-    heads += [f"legal, {len(colours)} colours" for colours in pictures.COLOURS] if legal else []
+    """The table as text; for shapes, chroma and legal pixels of each kind behind it."""
+    heads = ["", "RMSE of a, b", "chroma", "accuracy"]
+    if rows[0].chroma_of is not None:
+        heads += [
+            f"{kind} {':'.join(map(str, shares))}" for kind, shares in zip(pictures.KINDS, pictures.SHARES, strict=True)
+        ]
     lines = [heads, ["---"] * len(heads)]
     for row in rows:
         cells = [row.name, f"{row.rmse:.1f}", f"{row.chroma:.2f}", f"{row.accuracy:.3f}"]
-        lines.append(cells + [f"{part:.2f}" for part in row.legal or ()])
+        pairs = zip(row.chroma_of or (), row.legal_of or (), strict=True)
+        lines.append(cells + [f"{chroma:.2f} / {legal:.2f}" for chroma, legal in pairs])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

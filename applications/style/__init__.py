@@ -1,0 +1,1 @@
+"""Style: a picture in the manner of another, by optimisation and by a network, over any body of the zoo."""
