@@ -7,15 +7,42 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from applications.colorize.config import Colorization
 
-ACTIONS = ("apply", "evaluate", "train")
+ACTIONS = ("apply", "evaluate", "train", "tune")
 
 
 def add(commands: Any) -> None:
     """Add `colorize` to the command line."""
-    parser = commands.add_parser("colorize", help="give a grey picture colours: train, evaluate, apply")
+    parser = commands.add_parser("colorize", help="give a grey picture colours: train, tune, evaluate, apply")
     _apply_by_default(parser)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, help="what to do (default: apply)")
     action = actions.add_parser("train", help="train a network over a body of the zoo, or the paper's, and score it")
+    _add_training(action)
+    action.add_argument("--out", type=Path, metavar="DIR", required=True, help="new run folder, or an interrupted one")
+    action.set_defaults(run=_train)
+    action = actions.add_parser("tune", help="search for hyper-parameters by lot, by accuracy on the validation split")
+    _add_training(action)
+    action.add_argument("--trials", type=int, default=10, metavar="N", help="configurations to try (default: 10)")
+    action.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder of the search; it may be begun")
+    action.set_defaults(run=_tune)
+    action = actions.add_parser("evaluate", help="scores of runs at several temperatures, the baselines beside them")
+    action.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="run folders with the same data")
+    action.add_argument("--split", default="test", choices=["train", "validation", "test"], help="(default: test)")
+    action.add_argument("--temperatures", type=_numbers, metavar="A,B,…", help="(default: 1 to 0 in seven steps)")
+    action.add_argument("--sheet", type=Path, metavar="FILE.png", help="draw the pictures, each network beside others")
+    action.set_defaults(run=_evaluate)
+    action = actions.add_parser("apply", help="colour pictures: zoo colorize RUN PICTURE …")
+    action.add_argument("folder", type=Path, metavar="RUN", help="run folder")
+    action.add_argument("pictures", type=Path, nargs="+", metavar="PICTURE", help="of any size, grey or not")
+    action.add_argument("--temperature", type=float, metavar="T",
+        help="1 for the mean colour, 0 for the most probable one (default: the run's)")  # fmt: skip
+    action.add_argument("--shorter-side", type=int, metavar="N",
+        help="pixels at which the network looks; the picture stays as large as it is (default: its own)")  # fmt: skip
+    action.add_argument("--out", type=Path, metavar="DIR", default=Path(),
+        help="folder for NAME-colorized.png (default: here)")  # fmt: skip
+    action.set_defaults(run=_apply)
+
+
+def _add_training(action: argparse.ArgumentParser) -> None:
     action.add_argument("--data", metavar="SOURCE", help="shapes, photographs or folder:PATH (default: shapes)")
     action.add_argument("--size", type=int, metavar="N", help="side of the training crops in pixels (default: 32)")
     action.add_argument("--count", type=int, metavar="N", help="most training pictures (default: all, or 2,000 made)")
@@ -38,24 +65,6 @@ def add(commands: Any) -> None:
     action.add_argument("--learning-rate", type=float, metavar="RATE", help="of AdamW (default: 0.002)")
     action.add_argument("--seed", type=int, metavar="N", help="of all that is drawn by lot (default: 0)")
     action.add_argument("--smoke", action="store_true", help="seconds instead of minutes, to see that it works")
-    action.add_argument("--out", type=Path, metavar="DIR", required=True, help="new run folder, or an interrupted one")
-    action.set_defaults(run=_train)
-    action = actions.add_parser("evaluate", help="scores of runs at several temperatures, the baselines beside them")
-    action.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="run folders with the same data")
-    action.add_argument("--split", default="test", choices=["train", "validation", "test"], help="(default: test)")
-    action.add_argument("--temperatures", type=_numbers, metavar="A,B,…", help="(default: 1 to 0 in seven steps)")
-    action.add_argument("--sheet", type=Path, metavar="FILE.png", help="draw the pictures, each network beside others")
-    action.set_defaults(run=_evaluate)
-    action = actions.add_parser("apply", help="colour pictures: zoo colorize RUN PICTURE …")
-    action.add_argument("folder", type=Path, metavar="RUN", help="run folder")
-    action.add_argument("pictures", type=Path, nargs="+", metavar="PICTURE", help="of any size, grey or not")
-    action.add_argument("--temperature", type=float, metavar="T",
-        help="1 for the mean colour, 0 for the most probable one (default: the run's)")  # fmt: skip
-    action.add_argument("--shorter-side", type=int, metavar="N",
-        help="pixels at which the network looks; the picture stays as large as it is (default: its own)")  # fmt: skip
-    action.add_argument("--out", type=Path, metavar="DIR", default=Path(),
-        help="folder for NAME-colorized.png (default: here)")  # fmt: skip
-    action.set_defaults(run=_apply)
 
 
 def _apply_by_default(parser: argparse.ArgumentParser) -> None:
@@ -122,6 +131,15 @@ def _train(arguments: argparse.Namespace) -> None:
     for title, rows in tables:
         print(f"{title}\n{scores.markdown(rows)}")
     print(report.write(arguments.out, tables, drawn))
+
+
+def _tune(arguments: argparse.Namespace) -> None:
+    from applications.colorize import space
+
+    for accuracy, fields in space.search(_chosen(arguments), arguments.out, trials=arguments.trials):
+        said = ", ".join(f"{name}={value:g}" for name, value in fields.items())
+        print(f"accuracy {accuracy:.3f}  {said}")
+    print(arguments.out / "best.json")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 import zoo
-from applications.colorize import gamut, learning, networks, pictures, scores
+from applications.colorize import gamut, learning, networks, pictures, scores, space
 from applications.colorize.commands import add
-from applications.colorize.config import SMOKE, Colorization
+from applications.colorize.config import DEFAULT, SMOKE, Colorization
 from zoo import cli
 from zoo.data import crops
 
@@ -210,3 +210,26 @@ def test_photographs_are_parted_without_overlap():
         widths = [part.read(number).shape[1] for part in parts]
         assert sum(widths) == crops.reduced(crops.photograph(name), 64).shape[1]
     assert [pictures.group(name) for name in parts[2].names] == ["known"] * len(names) + ["unknown"] * 2
+
+
+def test_the_space_begins_with_the_defaults():
+    pytest.importorskip("keras_tuner", reason="it comes with the extra `tune`")
+    assert dataclasses.replace(DEFAULT, **space.draw(DEFAULT, 0)) == DEFAULT
+    drawn = [space.draw(DEFAULT, number) for number in range(1, 9)]
+    assert drawn == [space.draw(DEFAULT, number) for number in range(1, 9)]
+    assert len({fields["learning_rate"] for fields in drawn}) == 8
+    assert "mixing" not in space.draw(dataclasses.replace(DEFAULT, target="l2"), 1)
+    with pytest.raises(ValueError, match="trials must be at least 1. Received: trials=0"):
+        space.search(TINY, "nowhere", trials=0)
+
+
+@pytest.mark.slow
+def test_a_search_goes_on_where_it_was(tmp_path, capsys):
+    pytest.importorskip("keras_tuner", reason="it comes with the extra `tune`")
+    options = ["--smoke", "--body", "plain_cnn", "--count", 16, "--size", 16, "--out", tmp_path / "search"]
+    assert command(["tune", *options, "--trials", 2]) == 0
+    first = capsys.readouterr().out.splitlines()
+    assert len(first) == 3
+    assert command(["tune", *options, "--trials", 2]) == 0
+    assert capsys.readouterr().out.splitlines() == first
+    assert json.loads((tmp_path / "search" / "best.json").read_text())["accuracy"] > 0
