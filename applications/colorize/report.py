@@ -66,7 +66,7 @@ def sheet(
             axis.set_xticks(())
             axis.set_yticks(())
             if place == 0:
-                axis.set_title(figures.legible(head), fontsize=9, parse_math=False)
+                axis.set_title("\n".join(map(figures.legible, head.splitlines())), fontsize=9, parse_math=False)
         axes[0].set_ylabel(figures.legible(part.names[place]), fontsize=8, parse_math=False)
     return figures.png(figure)
 

@@ -54,8 +54,9 @@ def open_body(
     """A body by name.
 
     Args:
-        what: A registered name, with ":" and the tag of published weights ("vgg19:torchvision"), or a run folder of
-            `zoo train`. Without weights it is made, and warns.
+        what: A registered name, with ":" and the tag of published weights ("vgg19:torchvision") or the path of what
+            `zoo.weights.save` wrote of it without its head; or a run folder of `zoo train`. Without weights it is made,
+            and warns.
         content: Layers whose maps are the content; None for the second rectified one of the fourth size, or of the
             smallest size that there is: conv4_2 of VGG-19, as in the paper.
         style: Layers whose Gram matrices are the style; None for the first rectified one of each size: conv1_1 to
@@ -96,7 +97,8 @@ def _registered(what: str) -> tuple[keras.Model, str]:
     name, _, tag = what.partition(":")
     if zoo.model_card(name).modality != "image":
         raise ValueError(f"A body sees pictures. Received: {name!r}")
-    if tag:
+    kept = os.path.exists(tag)
+    if tag and not kept:
         # With its own preprocessing in front, so that all bodies take pixels.
         return zoo.create_model(
             name, weights=tag, include_top=False, input_shape=(None, None, 3), include_preprocessing=True
@@ -104,7 +106,9 @@ def _registered(what: str) -> tuple[keras.Model, str]:
     low, high = zoo.model_card(name).value_range
     pixels = keras.Input((None, None, 3), name="pixels")
     scaled = layers.Rescaling((high - low) / 255, low, name="scaled")(pixels)
-    body = zoo.create_model(name, include_top=False, input_tensor=scaled)
+    body = zoo.create_model(name, weights=tag if kept else None, include_top=False, input_tensor=scaled)
+    if kept:
+        return body, ""
     return body, (
         f"{name} has no weights, so that its maps are those of random filters: the losses fall, but the picture will "
         "not look like the style. Give published weights, such as vgg19:torchvision, or a run folder."

@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
     action.add_argument("--iterations", type=int, metavar="N", help="of the solver (default: 300)")
     action.add_argument("--learning-rate", type=float, metavar="RATE", help="of Adam, for pixels of 0 to 1 "
         "(default: 0.02)")  # fmt: skip
-    _add_weights(action, style=20)
+    _add_weights(action, style=1000)
     action.set_defaults(run=_paint)
     action = actions.add_parser("train", help="train a network that paints any picture in one style")
     action.add_argument("style", type=Path, metavar="STYLE", help="picture in whose manner")
@@ -51,7 +51,7 @@ def add(commands: Any) -> None:
     action.add_argument("--epochs", type=int, metavar="N", help="of training (default: 10)")
     action.add_argument("--batch-size", type=int, metavar="N", help="crops in a batch (default: 4)")
     action.add_argument("--learning-rate", type=float, metavar="RATE", help="of Adam (default: 0.001)")
-    _add_weights(action, style=5)
+    _add_weights(action, style=100)
     action.set_defaults(run=_train)
     action = actions.add_parser("transform", help="paint pictures by a network that was trained")
     action.add_argument("folder", type=Path, metavar="RUN", help="run folder of `zoo style train`")

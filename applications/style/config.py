@@ -27,7 +27,7 @@ class Transfer:
     """
 
     content_weight: float = 1.0
-    style_weight: float = 20.0
+    style_weight: float = 1000.0
     variation_weight: float = 0.02
     solver: str = "lbfgs"
     start: str = "content"
@@ -81,7 +81,7 @@ class FeedForward:
     normalization: str = "instance"
     padding: str = "each"
     content_weight: float = 1.0
-    style_weight: float = 5.0
+    style_weight: float = 100.0
     variation_weight: float = 0.02
     epochs: int = 10
     batch_size: int = 4

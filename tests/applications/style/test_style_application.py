@@ -118,6 +118,16 @@ def test_average_pooling_keeps_the_weights():
         open_body("plain_cnn", pooling="none")
 
 
+def test_saved_weights_are_a_body(tmp_path):
+    model = zoo.create_model("plain_cnn", include_top=False, input_shape=(28, 28, 3))
+    zoo.weights.save(model, tmp_path / "own")
+    body = open_body(f"plain_cnn:{tmp_path / 'own'}")
+    assert not body.warning
+    x = np.random.default_rng(0).uniform(0, 255, (1, 28, 28, 3)).astype("float32")
+    name = body.style[-1]
+    np.testing.assert_allclose(body(x)[name], zoo.features(model, [name])(x / 255)[name], atol=1e-5)
+
+
 @pytest.mark.slow
 def test_a_run_is_a_body(tmp_path):
     words = ["train", "plain_cnn", "--data", "digits", "--epochs", "1", "--batch-size", "256", "--out", tmp_path / "r"]
