@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -273,3 +275,11 @@ def test_a_search_and_a_comparison(tmp_path, capsys):
     assert command("tune", "--smoke", "--trials", 1, "--out", tmp_path / "search") == 0
     assert "network=gru, units=16" in capsys.readouterr().out
     assert json.loads((tmp_path / "search" / "best.json").read_text())["units"] == 16
+
+
+def test_the_commands_of_the_readme_are_commands():
+    text = (Path(comparing.__file__).parent / "README.md").read_text(encoding="utf-8")
+    lines = [line.strip() for line in text.splitlines() if line.startswith("    zoo caption ")]
+    assert len(lines) >= 7
+    for line in lines:
+        assert callable(cli._parser([add]).parse_args(shlex.split(line)[1:]).run)
