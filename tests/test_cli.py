@@ -116,6 +116,13 @@ def test_an_engine_gives_the_same_scores(folder, capsys):
     assert (code, "--precision is an engine's. Give --engine." in err) == (2, True)
 
 
+def test_export(folder, capsys, tmp_path):
+    code, out, _ = call(capsys, "export", folder, "--to", "saved_model", "--out", tmp_path / "out", "--examples", "9")
+    assert code == 0
+    assert "read by tensorflow and compared on 9 examples: differs from Keras by " in out
+    assert "from JPEG files by " in out
+
+
 def test_report(folder, capsys):
     (folder / "report.html").unlink()
     code, out, _ = call(capsys, "report", folder)
@@ -170,7 +177,7 @@ def test_every_option_has_help():
     import argparse
 
     (commands,) = [a for a in cli._parser()._actions if isinstance(a, argparse._SubParsersAction)]
-    assert set(commands.choices) >= {"list", "info", "train", "evaluate", "predict", "report"}
+    assert set(commands.choices) >= {"list", "info", "train", "evaluate", "predict", "export", "report"}
     for name, parser in commands.choices.items():
         for action in parser._actions:
             assert action.help, (name, action.dest)

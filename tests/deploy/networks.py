@@ -2,7 +2,19 @@
 
 import keras
 import numpy as np
+import pytest
 from keras import layers
+
+from zoo.deploy import engines, formats
+
+
+def needs_format(name, int8=False):
+    """Skip a test where the packages for a format are not installed."""
+    item = formats.FORMATS[name]
+    if item.engine not in engines.installed():
+        pytest.skip(f"{item.engine} is not installed")
+    if int8 and item.quantiser is not None:
+        pytest.importorskip(item.quantiser)
 
 
 def with_statistics(model, seed=0):

@@ -10,8 +10,16 @@ from test_conformance import REPRESENTATIVES, answers, examples, small_model, sm
 from zoo.deploy import fold
 
 # One network of each modality, and those whose blocks are of other kinds than theirs.
-QUICK = ("resnet20", "ds_cnn_s", "fcn_1d", "go_leela_6x128")
-SLOW = ("densenet_bc100_k12", "bc_resnet_1", "ecg_resnet34", "mobilenet_v2_035", "googlenet", "kim_cnn_static")
+QUICK = ("resnet20", "ds_cnn_s", "fcn_1d")
+SLOW = (
+    "go_leela_6x128",
+    "densenet_bc100_k12",
+    "bc_resnet_1",
+    "ecg_resnet34",
+    "mobilenet_v2_035",
+    "googlenet",
+    "kim_cnn_static",
+)
 
 
 def relative(found, expected):

@@ -78,7 +78,7 @@ class Predictor:
         input_shape: tuple[int, ...] | None = None,
     ) -> None:
         self._batch_sizes = _checked(batch_sizes)
-        if engine != "auto":
+        if engine != "auto" and not _is_export(model):
             engines.find(engine, precision)
         elif precision not in engines.PRECISIONS:
             engines.find("tensorflow", precision)
@@ -405,11 +405,15 @@ def _checked(batch_sizes: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(set(sizes)))
 
 
+def _is_export(path: Any) -> bool:
+    return isinstance(path, (str, os.PathLike)) and (Path(path) / MANIFEST).is_file()
+
+
 def _opened(path: Any) -> keras.Model | Export:
     """The model of a run folder, or an export."""
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"model must be a Keras model, or the path of a run folder or an export. Received: {path!r}")
-    if (Path(path) / MANIFEST).is_file():
+    if _is_export(path):
         return open_export(path)
     from zoo import runs
 
