@@ -89,6 +89,8 @@ def test_an_export_has_its_engine_and_its_precision(tmp_path):
         Predictor(tmp_path / "out", engine="onnxruntime")
     with pytest.raises(ValueError, match="holds float32 for tensorflow, which stays as it is. Received: precision='bf"):
         Predictor(tmp_path / "out", precision="bfloat16")
+    with pytest.raises(ValueError, match="out takes no pixels. Export again with the preprocessing inside"):
+        Predictor(tmp_path / "out", include_preprocessing=True)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from deploy.networks import of_any_size, of_words, pictures, two_outputs
 
 from zoo.deploy import Predictor, engines, example_inputs, predictor
+from zoo.weights import Preprocessing
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +150,17 @@ def test_what_cannot_be_is_refused(model, arguments, text):
 def test_other_examples_are_refused(compiled, images, text):
     with pytest.raises(ValueError, match=text):
         compiled(images)
+
+
+def test_preprocessing_goes_into_the_graph(model):
+    preprocessing = Preprocessing(resize_size=None, crop_size=None)
+    found = Predictor(model, engine="tensorflow", batch_sizes=(2,), include_preprocessing=preprocessing)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype("uint8")
+    np.testing.assert_allclose(found(pixels)["policy"], model(preprocessing(pixels))["policy"], atol=1e-5)
+    with pytest.raises(ValueError, match="The network takes uint8. Received: float32"):
+        found(pixels.astype("float32"))
+    with pytest.raises(ValueError, match="A model does not say what its preprocessing is"):
+        Predictor(model, engine="tensorflow", include_preprocessing=True)
 
 
 def test_no_model_is_refused(tmp_path):

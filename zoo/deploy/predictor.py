@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -18,8 +18,11 @@ import numpy as np
 from zoo.deploy import engines
 from zoo.deploy.differences import by_name, flat, relative_difference
 from zoo.deploy.engines import Answer, Call
-from zoo.deploy.exports import MANIFEST, Export, open_export
+from zoo.deploy.exports import MANIFEST, Export, open_export, with_preprocessing
 from zoo.deploy.graphs import fixed, input_of
+
+if TYPE_CHECKING:
+    from zoo.weights.preprocessing import Preprocessing
 
 # Largest difference from Keras's own outputs, as a part of the largest of them, with which an engine may be chosen:
 # in float32 what another order of sums makes of it in deep networks, in bfloat16 what 8 bits leave.
@@ -47,6 +50,8 @@ class Predictor:
         threads: Threads of the engine; None for as many as it takes by itself.
         max_delay_seconds: How long `submit` waits for further examples, from the first of a batch on.
         input_shape: Shape of an example, for a model whose own is not fixed and for `auto`; None for the model's own.
+        include_preprocessing: Whether the scaling of pixels goes in front of the network, which then takes pictures of
+            its size as uint8, 0…255: True for that of a run folder, or the `zoo.weights.Preprocessing` of the weights.
 
     Attributes:
         engine: Name of the engine.
@@ -76,6 +81,7 @@ class Predictor:
         threads: int | None = None,
         max_delay_seconds: float = 0.002,
         input_shape: tuple[int, ...] | None = None,
+        include_preprocessing: "bool | Preprocessing" = False,
     ) -> None:
         self._batch_sizes = _checked(batch_sizes)
         if engine != "auto" and not _is_export(model):
@@ -84,7 +90,7 @@ class Predictor:
             engines.find("tensorflow", precision)
         if not max_delay_seconds >= 0:
             raise ValueError(f"max_delay_seconds must be at least 0. Received: max_delay_seconds={max_delay_seconds!r}")
-        source = model if isinstance(model, keras.Model) else _opened(model)
+        source = _source(model, include_preprocessing)
         own, dtype = input_of(source) if isinstance(source, keras.Model) else source.input
         self._shape = tuple(input_shape or own)
         self._dtype = np.dtype(dtype)
@@ -409,12 +415,24 @@ def _is_export(path: Any) -> bool:
     return isinstance(path, (str, os.PathLike)) and (Path(path) / MANIFEST).is_file()
 
 
-def _opened(path: Any) -> keras.Model | Export:
-    """The model of a run folder, or an export."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"model must be a Keras model, or the path of a run folder or an export. Received: {path!r}")
-    if _is_export(path):
-        return open_export(path)
-    from zoo import runs
+def _source(model: Any, include: "bool | Preprocessing") -> keras.Model | Export:
+    """The network to run, behind its preprocessing if that shall be."""
+    if not isinstance(model, (keras.Model, str, os.PathLike)):
+        raise TypeError(f"model must be a Keras model, or the path of a run folder or an export. Received: {model!r}")
+    if _is_export(model):
+        opened = open_export(model)
+        if include and not opened.manifest["preprocessing_inside"]:
+            raise ValueError(f"{model} takes no pixels. Export again with the preprocessing inside.")
+        return opened
+    if not isinstance(model, keras.Model):
+        from zoo import runs
 
-    return runs.open_run(path).model
+        run = runs.open_run(model)
+        model = run.model
+        if include is True:
+            if run.preprocessing is None:
+                raise ValueError(f"{run.folder} takes no pictures. Leave include_preprocessing out.")
+            include = run.preprocessing
+    if include is True:
+        raise ValueError("A model does not say what its preprocessing is. Give include_preprocessing=Preprocessing(…).")
+    return with_preprocessing(model, include) if include else model
