@@ -63,7 +63,7 @@ def networks():
 
 
 def draw_nothing():
-    """Initial weights are zeros in this process: JAX compiles each shape's drawing, and other weights are set anyway."""
+    """Initial weights are zeros in this process: JAX compiles the drawing of each shape, and others are set anyway."""
     import keras
 
     for kind in (keras.initializers.VarianceScaling, keras.initializers.RandomNormal, keras.initializers.RandomUniform):
