@@ -11,6 +11,20 @@ def test_what_each_worker_keeps_by_hand():
     assert benchmark.kept(0.3, 0, 4, 8, 0.05) == pytest.approx(0.3 / 0.6)
 
 
+def test_machines_of_several_devices_by_hand():
+    # 100 MB: two devices at 16 Gbit/s sum in 0.05 s, two machines at 8 Gbit/s in 0.1 s; a message takes 0.01 s.
+    assert benchmark.kept(0.3, 100_000_000, 1, 8, 0, devices=2, device_gbits=16) == pytest.approx(0.3 / 0.35)
+    assert benchmark.kept(0.3, 100_000_000, 2, 8, 0.01, 2, 16) == pytest.approx(0.3 / (0.45 + 0.04))
+
+
+def test_the_table_of_machines(capsys):
+    rows = benchmark.main(["--model", "resnet20", "--step-ms", "10", "--gbits", "10", "--devices", "8"])
+    assert list(rows) == [1, 2, 4, 8, 16, 32, 64]
+    text = capsys.readouterr().out
+    assert "| machines of 8 devices | images/s at 10 Gbit/s |" in text
+    assert f"| 2 | {16 * 800 * rows[2][0]:,.0f} ({100 * rows[2][0]:.0f} %) |" in text
+
+
 def test_the_table(capsys):
     rows = benchmark.main(["--model", "resnet20", "--step-ms", "10", "--gbits", "10"])
     text = capsys.readouterr().out
