@@ -5,10 +5,10 @@
     python benchmarks/everything.py --parts inference --models resnet50 mobilenet_v2 --precisions bfloat16
 
 Inference at batch 1 and 16, build, first and later training steps beside `model.fit`, training beside torchvision, and
-our network in each engine. Of ours and of the peers every form is measured and the best counts; `--quick` measures four
-networks, and of PyTorch's forms those two that win. Each answer is one line of the results' file: a run that was killed
-goes on where it was, and what was measured with other options is refused. One machine, nothing else running: the load
-at the start is told.
+our network in each engine and in int8. Of ours and of the peers every form is measured and the best counts; `--quick`
+measures four networks, and of PyTorch's forms those two that win. Each answer is one line of the results' file: a run
+that was killed goes on where it was, and what was measured with other options is refused. One machine, nothing else
+running: the load at the start is told.
 """
 
 import argparse
@@ -36,16 +36,19 @@ MODELS = (
 QUICK_MODELS = ("resnet50", "mobilenet_v2", "densenet121", "mobilenet")
 TRAINED, QUICK_TRAINED = ("resnet50", "mobilenet_v2"), ("resnet50",)
 LIBRARIES = ("keras.applications", "torchvision", "timm")
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "int8")
 PARTS = ("inference", "build", "steps", "training")
 BATCHES = (1, 16)
 
 # What is aimed at: how many times as fast as the best of the peers, on how many of twelve networks; never below 1.
 TARGETS = {"float32": 1.5, "bfloat16": 2.0}
 NUM_AIMED, NUM_NETWORKS = 10, 12
+INT8_TARGET = 1.3  # against bfloat16, where the processor has AMX or VNNI
 BUILD_TARGET, FIRST_STEP_TARGET, STEADY_TARGET, TRAINING_TARGET = 0.5, 1 / 3, 1.15, 1.0
 
-# With `--quick`: forms of PyTorch that were never the best are left out, and timm where torchvision has the network.
+# With `--quick`: engines of ours and forms of PyTorch that were never the best are left out, and timm where torchvision
+# has the network.
+QUICK_SLOW_ENGINES = ("litert",)
 QUICK_FORMS = ("compiled, frozen", "compiled, channels last")
 
 
@@ -86,13 +89,22 @@ class Results:
 
 
 def inference(model: str, precision: str, options: argparse.Namespace) -> dict[str, Any]:
-    """All forms of a network in a precision."""
+    """All forms of a network in a precision; int8 has no peers, and is measured beside our bfloat16."""
+    if precision == "int8":
+        rows = benchmark.forms(model, None, ["bfloat16", "int8"])
+        rows = [row for row in rows if not (options.quick and row.form in QUICK_SLOW_ENGINES)]
+        return _compared(model, rows, options)
     others = [peer for peer in LIBRARIES if benchmark.NETWORKS[model][peer]]
     if options.quick and "torchvision" in others and "timm" in others:
         others.remove("timm")
     rows = benchmark.forms(model, None, [precision], others)
     if options.quick:
         rows = [row for row in rows if row.who not in ("torchvision", "timm") or row.form in QUICK_FORMS]
+        rows = [row for row in rows if row.form not in QUICK_SLOW_ENGINES]
+    return _compared(model, rows, options)
+
+
+def _compared(model: str, rows: Sequence[benchmark.Form], options: argparse.Namespace) -> dict[str, Any]:
     found = benchmark.compare(
         model, rows, batch_sizes=BATCHES, repeats=options.repeats, seconds=options.seconds, progress=told
     )
@@ -212,6 +224,23 @@ def training_table(rows: dict[str, list[dict[str, Any]]]) -> list[str]:
     return lines
 
 
+def int8_table(comparisons: Iterable[benchmark.Comparison]) -> list[str]:
+    """Our best in int8 against our best in bfloat16, of those comparisons that have both."""
+    lines = ["| network | batch | bfloat16 | ms | int8 | ms | times | target |",
+             "| --- | ---: | --- | ---: | --- | ---: | ---: | --- |"]  # fmt: skip
+    for comparison in comparisons:
+        for batch in BATCHES:
+            wide = tables.best(comparison.measured, "bfloat16", batch, is_ours=True)
+            low = tables.best(comparison.measured, "int8", batch, is_ours=True)
+            if wide and low:
+                ratio = wide.p50_ms / low.p50_ms
+                lines.append(
+                    f"| {comparison.model} | {batch} | {wide.form.form} | {wide.p50_ms:.1f} | {low.form.form} | "
+                    f"{low.p50_ms:.1f} | {ratio:.2f} | {verdict(ratio, INT8_TARGET)} |"
+                )
+    return lines
+
+
 def engines_table(comparisons: Iterable[benchmark.Comparison]) -> list[str]:
     """Our network in each engine, and how many times as fast as TensorFlow's at the same precision it is."""
     lines = ["| network | precision | engine | ms at 1 | ms at 16 | times TensorFlow, batch 1 | batch 16 |",
@@ -232,19 +261,22 @@ def engines_table(comparisons: Iterable[benchmark.Comparison]) -> list[str]:
 
 def page(answers: dict[str, Any], machine: dict[str, Any], command: str) -> str:
     """The whole file in Markdown."""
-    comparisons = [benchmark.Comparison.from_dict(answer) for answer in answers["inference"].values()]
+    found = {key: benchmark.Comparison.from_dict(answer) for key, answer in answers["inference"].items()}
+    quantised = [comparison for key, comparison in found.items() if key.endswith("int8")]
+    comparisons = [comparison for key, comparison in found.items() if not key.endswith("int8")]
     text = [tables.page([], machine, command).replace("# Benchmark", "# Everything, beside its peers").rstrip(), ""]
     sections: tuple[tuple[str, Callable[[Any], list[str]], Any], ...] = (
         ("Inference: the best of our forms against the best of the peers'", inference_table, comparisons),
+        ("Our networks in int8 beside bfloat16", int8_table, quantised),
         ("Our networks in each engine", engines_table, comparisons),
         ("Training beside torchvision, batches of 16, SGD with momentum", training_table, answers["training"]),
         ("First step and later ones beside `model.fit`", steps_table, answers["steps"]),
         ("Build, without weights from a file", build_table, answers["build"]),
-        ("Every form", forms_table, comparisons),
+        ("Every form", forms_table, [*comparisons, *quantised]),
     )
-    for title, table, found in sections:
-        if found:
-            text += [f"## {title}", "", *table(found), ""]
+    for title, table, rows in sections:
+        if rows:
+            text += [f"## {title}", "", *table(rows), ""]
     return "\n".join(text)
 
 
@@ -267,7 +299,7 @@ def measured(options: argparse.Namespace, results: Results) -> dict[str, Any]:
     if "training" in options.parts:
         forms = [row for row in train_peers.FORMS if not (options.quick and row[1] in ("eager", "compiled"))]
         for model in options.trained:
-            for precision in options.precisions:
+            for precision in [name for name in options.precisions if name in train_peers.PRECISIONS]:
                 key = f"{model} {precision}"
                 measure = partial(train_peers.compared, model, precision, forms, repeats=options.rounds, progress=told)
                 answers["training"][key] = results.get(f"training {key}", measure)
@@ -281,7 +313,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--trained", nargs="+", choices=benchmark.NETWORKS, metavar="MODEL",
                         help=f"networks of the part training (default: {' '.join(TRAINED)})")  # fmt: skip
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="(default: all)")
-    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS, help="(default: both)")
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS, help="(default: all)")
     parser.add_argument("--repeats", type=int, default=7, help="rounds of inference (default: 7)")
     parser.add_argument("--seconds", type=float, default=0.3, help="of a form in a round, at least (default: 0.3)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of training, builds of a network (default: 3)")

@@ -538,7 +538,7 @@ def _add_benchmark(commands: Any) -> None:
     add("--engine", type=_names, metavar="LIST",
         help="tensorflow, openvino, onnxruntime, litert, with commas between (default: all installed)")  # fmt: skip
     add("--precision", type=_names, default=["float32"], metavar="LIST",
-        help="float32, bfloat16 or both with a comma between (default: float32)")  # fmt: skip
+        help="float32, bfloat16, int8; several with commas between (default: float32)")  # fmt: skip
     add("--batch", type=_counts, default=[1, 16], metavar="LIST", help="examples at once (default: 1,16)")
     add("--threads", type=int, metavar="N", help="processors that each form may use (default: all)")
     add("--peer", action="append", default=[], metavar="NAME",

@@ -116,8 +116,9 @@ def test_numbers_are_refused():
     [
         (["lenet6"], "There is no model named 'lenet6'. Did you mean"),
         (["lenet5", "--engine", "tensorrt"], "engine must be one of 'tensorflow', 'openvino'"),
-        (["lenet5", "--precision", "float8"], "A precision must be one of float32, bfloat16. Received: float8"),
+        (["lenet5", "--precision", "float8"], "A precision must be one of float32, bfloat16, int8. Received: float8"),
         (["lenet5", "--engine", "litert", "--precision", "bfloat16"], "litert does not compute in bfloat16."),
+        (["lenet5", "--engine", "tensorflow", "--precision", "int8"], "saved_model has no int8. Formats that have: "),
         (["lenet5", "--peer", "caffe"], "A peer must be one of keras.applications, torchvision, timm, openvino, "),
         (["lenet5", "--peer", "timm"], "timm has no lenet5 that is the same network as ours. It has: densenet121,"),
         (["lenet5", "--batch", "1,0"], "expected whole numbers above 0 such as 1,16, received '1,0'"),

