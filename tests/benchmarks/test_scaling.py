@@ -1,5 +1,8 @@
 """The arithmetic of the plan for many machines, by hand, and the measured form on a small network."""
 
+import re
+from pathlib import Path
+
 import pytest
 import scaling as benchmark
 
@@ -9,6 +12,14 @@ def test_what_each_worker_keeps_by_hand():
     assert benchmark.kept(0.3, 100_000_000, 2, 8, 0) == pytest.approx(0.3 / 0.4)
     assert benchmark.kept(0.3, 100_000_000, 4, 8, 0) == pytest.approx(0.3 / 0.45)
     assert benchmark.kept(0.3, 0, 4, 8, 0.05) == pytest.approx(0.3 / 0.6)
+
+
+def test_the_table_of_the_documentation_is_what_the_command_prints(capsys):
+    text = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^    python benchmarks/scaling.py (.*--devices.*)$", text, re.MULTILINE)
+    benchmark.main(command.split())
+    table = capsys.readouterr().out.split("\n\n")[1].strip()
+    assert table in text
 
 
 def test_machines_of_several_devices_by_hand():

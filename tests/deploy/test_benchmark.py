@@ -83,6 +83,9 @@ def test_the_machine_is_told():
     page = benchmark.page([], facts, "zoo benchmark lenet5")
     assert page.startswith("# Benchmark\n\n    zoo benchmark lenet5\n\n")
     assert facts["date"] in page
+    told = "other work was done too"
+    assert told in benchmark.page([], {**facts, "load": 1.7}, "zoo benchmark lenet5")
+    assert told not in benchmark.page([], {**facts, "load": 0.1}, "zoo benchmark lenet5")
 
 
 def test_the_process_that_measures_others_is_light():
