@@ -172,7 +172,7 @@ def forms_table(comparisons: Iterable[benchmark.Comparison]) -> list[str]:
             speeds = " | ".join(f"{rows[batch].p50_ms:.1f}" for batch in BATCHES)
             lines.append(
                 f"| {comparison.model} | {form.who}, {form.form} | {form.precision} | {speeds} | "
-                f"{last.images_per_s:.1f} | {last.peak_mb:.0f} | {last.build_s:.2f} | {last.ready_s:.1f} |"
+                f"{last.images_per_s:.1f} | {last.peak_mb:.0f} | {last.build_s:.2f} | {rows[BATCHES[0]].ready_s:.1f} |"
             )
         lines += [f"| {comparison.model} | {form.who}, {form.form} | {form.precision} | failed: {why} |" + " |" * (
             len(BATCHES) + 3) for form, why in comparison.failed.items()]  # fmt: skip
