@@ -167,3 +167,10 @@ def test_the_same_network_of_keras_applications_is_measured_beside_ours():
         "keras.applications, compiled function, float32",
     ]
     assert pair[0].params == pair[1].params == 3504872
+
+
+def test_openvino_does_not_report_its_use():
+    """Its converter would send an event, and wait for an answer, each time."""
+    importlib.import_module("zoo.deploy.engines")
+    telemetry = pytest.importorskip("openvino.tools.ovc.telemetry_utils")
+    assert telemetry.tm.__name__.endswith("telemetry_stub")

@@ -15,6 +15,7 @@ import functools
 import importlib.util
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,10 @@ import tensorflow as tf
 from zoo.deploy.folding import fold
 from zoo.deploy.graphs import INPUT, Graph, fixed, freeze, input_of
 from zoo.deploy.precision import in_bfloat16
+
+# OpenVINO's converter, and NNCF, tell their makers of each use through this package where it is installed; without a
+# network each conversion waits five seconds for it. Both do without, if it cannot be imported.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 PRECISIONS = ("float32", "bfloat16")
 

@@ -15,7 +15,7 @@ from zoo.deploy.benchmark.process import Answers, peak_bytes, serve
 
 def prepare(task: dict[str, Any], processors: int) -> Answers:
     """The functions that answer: what `build` and `ready` make `measure` runs."""
-    # Else OpenVINO's converter reports each use to its makers, and waits for their server where there is no network.
+    # As `zoo.deploy.engines` does, for Keras's export too.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     who, precision = task["who"], task["precision"]
     calls: dict[int, tuple[peers.Call, Any]] = {}
