@@ -6,9 +6,9 @@
 
 Inference at batch 1 and 16, build, first and later training steps beside `model.fit`, training beside torchvision, and
 our network in each engine and in int8. Of ours and of the peers every form is measured and the best counts; `--quick`
-measures four networks, and of PyTorch's forms those two that win. Each answer is one line of the results' file: a run
-that was killed goes on where it was, and what was measured with other options is refused. One machine, nothing else
-running: the load at the start is told.
+measures three networks, and of each library what is expected to win. Each answer is one line of the results' file: a
+run that was killed goes on where it was, and what was measured with other options is refused. The tables are written
+again after each answer. One machine, nothing else running: the load at the start is told.
 """
 
 import argparse
@@ -33,7 +33,7 @@ MODELS = (
     "resnet50", "resnet152", "densenet121", "densenet201", "inception_v3", "inception_resnet_v2", "mobilenet",
     "mobilenet_v2", "mobilenet_v3_large", "vgg16", "squeezenet1_0", "alexnet",
 )  # fmt: skip
-QUICK_MODELS = ("resnet50", "mobilenet_v2", "densenet121", "mobilenet")
+QUICK_MODELS = ("resnet50", "mobilenet_v2", "mobilenet")
 TRAINED, QUICK_TRAINED = ("resnet50", "mobilenet_v2"), ("resnet50",)
 LIBRARIES = ("keras.applications", "torchvision", "timm")
 PRECISIONS = ("float32", "bfloat16", "int8")
@@ -46,10 +46,11 @@ NUM_AIMED, NUM_NETWORKS = 10, 12
 INT8_TARGET = 1.3  # against bfloat16, where the processor has AMX or VNNI
 BUILD_TARGET, FIRST_STEP_TARGET, STEADY_TARGET, TRAINING_TARGET = 0.5, 1 / 3, 1.15, 1.0
 
-# With `--quick`: engines of ours and forms of PyTorch that were never the best are left out, and timm where torchvision
-# has the network.
-QUICK_SLOW_ENGINES = ("litert",)
-QUICK_FORMS = ("compiled, frozen", "compiled, channels last")
+# With `--quick` only what is expected to win: compiling takes most of the time. Of torchvision and timm the first that
+# has the network is measured.
+QUICK_SLOW_ENGINES = ("litert", "onnxruntime")
+QUICK_FORMS = ("compiled, frozen",)
+QUICK_TRAINING = ("Trainer", "model.fit", "compiled, channels last")
 
 
 class Results:
@@ -280,29 +281,35 @@ def page(answers: dict[str, Any], machine: dict[str, Any], command: str) -> str:
     return "\n".join(text)
 
 
-def measured(options: argparse.Namespace, results: Results) -> dict[str, Any]:
-    """The answers of all parts that are asked for, from the file or measured."""
+def measured(
+    options: argparse.Namespace, results: Results, publish: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """The answers of all parts that are asked for, from the file or measured; `publish` gets them after each one."""
     answers: dict[str, Any] = {"inference": {}, "build": {}, "steps": None, "training": {}}
     pairs = [(model, precision) for model in options.models for precision in options.precisions]
     if "inference" in options.parts:
         for model, precision in pairs:
             key = f"{model} {precision}"
             answers["inference"][key] = results.get(f"inference {key}", partial(inference, model, precision, options))
+            publish(answers)
     if "steps" in options.parts:
         answers["steps"] = results.get("steps", partial(steps, options))
+        publish(answers)
     if "build" in options.parts:
         for model in options.models:
             if model in build_time.MODELS:
                 told(f"{model}: build")
                 measure = partial(build_time.compared, model, options.rounds)
                 answers["build"][model] = results.get(f"build {model}", measure)
+                publish(answers)
     if "training" in options.parts:
-        forms = [row for row in train_peers.FORMS if not (options.quick and row[1] in ("eager", "compiled"))]
+        forms = [row for row in train_peers.FORMS if not options.quick or row[1] in QUICK_TRAINING]
         for model in options.trained:
             for precision in [name for name in options.precisions if name in train_peers.PRECISIONS]:
                 key = f"{model} {precision}"
                 measure = partial(train_peers.compared, model, precision, forms, repeats=options.rounds, progress=told)
                 answers["training"][key] = results.get(f"training {key}", measure)
+                publish(answers)
     return answers
 
 
@@ -317,7 +324,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--repeats", type=int, default=7, help="rounds of inference (default: 7)")
     parser.add_argument("--seconds", type=float, default=0.3, help="of a form in a round, at least (default: 0.3)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of training, builds of a network (default: 3)")
-    parser.add_argument("--quick", action="store_true", help="four networks, and PyTorch's two best forms alone")
+    parser.add_argument("--quick", action="store_true", help="three networks, and the forms that are expected to win")
     parser.add_argument("--results", type=Path, help="file of JSON lines; a killed run goes on there (default: none)")
     parser.add_argument("--markdown", type=Path, help="file for the tables, besides printing them (default: none)")
     options = parser.parse_args(arguments)
@@ -330,11 +337,13 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     except ValueError as error:
         parser.error(str(error))
     command = "python benchmarks/everything.py " + " ".join(sys.argv[1:] if arguments is None else arguments)
-    answers = measured(options, results)
-    text = page(answers, machine, command.strip())
-    if options.markdown:
-        files.write_atomic(options.markdown, text)
-    print(text, end="")
+
+    def publish(answers: dict[str, Any]) -> None:
+        if options.markdown:
+            files.write_atomic(options.markdown, page(answers, machine, command.strip()))
+
+    answers = measured(options, results, publish)
+    print(page(answers, machine, command.strip()), end="")
     return answers
 
 

@@ -83,6 +83,26 @@ def test_a_run_goes_on_where_it_was(tmp_path):
         everything.Results(path, {"repeats": 5})
 
 
+def test_the_tables_are_written_after_each_answer(tmp_path, monkeypatch, answers):
+    known, path = answers["inference"], tmp_path / "page.md"
+
+    def inference(model, precision, options):
+        if precision == "int8":
+            raise KeyboardInterrupt
+        return known[f"{model} {precision}"]
+
+    monkeypatch.setattr(everything, "inference", inference)
+    command = ["--parts", "inference", "--models", "resnet50", "--precisions", "float32", "int8",
+               "--results", str(tmp_path / "results.jsonl"), "--markdown", str(path)]  # fmt: skip
+    with pytest.raises(KeyboardInterrupt):
+        everything.main(command)
+    assert "| resnet50 | float32 | 16 | openvino | 160.0 | timm, compiled | 320.0 | 2.00 | hit |" in path.read_text()
+    monkeypatch.setattr(everything, "inference", lambda model, precision, options: known[f"{model} {precision}"])
+    everything.main(command)
+    assert "## Our networks in int8 beside bfloat16" in path.read_text()
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 3
+
+
 def test_the_networks_are_those_of_the_goal():
     assert len(everything.MODELS) == everything.NUM_NETWORKS
     assert {name for name in everything.MODELS if not any(benchmark.NETWORKS[name].values())} == set()
