@@ -57,6 +57,9 @@ def compared(
         except MeasurementError as error:
             row["failed"] = str(error)
             process.close()
+        except BaseException:
+            process.close()
+            raise
         else:
             running.append((row, process, []))
         rows.append(row)

@@ -250,6 +250,9 @@ def compare(
             except MeasurementError as error:
                 failed[row] = str(error)
                 process.close()
+            except BaseException:
+                process.close()
+                raise
             else:
                 running[row] = process
         if not running:
