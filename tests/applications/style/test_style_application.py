@@ -48,6 +48,7 @@ def test_a_picture_is_painted_with_a_warning_where_weights_are_absent(files, tmp
     assert "is not empty, and holds no transfer" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_network_is_trained_and_paints_at_any_size(files, tmp_path, capsys):
     data = ["--data", f"folder:{files[0].parent}"]
     words = ["train", files[1], "--body", "plain_cnn", "--smoke", *data, "--out", tmp_path / "run"]

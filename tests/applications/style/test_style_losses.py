@@ -105,6 +105,7 @@ def test_a_transfer_falls_and_goes_on_as_if_never_interrupted(body, pictures, tm
     assert whole.parts["style"] < 0.5
 
 
+@pytest.mark.slow
 def test_a_transfer_begins_where_it_is_told(body, pictures):
     content, style = pictures
     for start, expected in (("content", content), ("noise", None)):
