@@ -8,10 +8,11 @@ from applications.caption.scenes import Captioned
 
 
 def constant(known: Captioned) -> str:
-    """The sentence that the most training pictures have: the best of what can be said blindly.
+    """The sentence that the most pictures have: the best of what can be said blindly.
 
     Args:
-        known: Training pictures with their sentences.
+        known: Training pictures with their sentences; of test pictures it gives what no blind network can surpass in
+            exact match, as without a picture all answers are the same.
     """
     counts = collections.Counter(text for texts in known.captions for text in texts)
     return max(counts, key=lambda text: (counts[text], text))

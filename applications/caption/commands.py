@@ -187,6 +187,7 @@ def _score(arguments: argparse.Namespace) -> None:
         "network": answers,
         "nearest": baselines.nearest(known, part.pictures[np.arange(len(part))]),
         "constant": [baselines.constant(known)] * len(part),
+        "hindsight": [baselines.constant(part)] * len(part),
     }
     for name, sentences in told.items():
         print(f"{name:9s} {scores_line(dataclasses.asdict(score(sentences, part.captions)))}")

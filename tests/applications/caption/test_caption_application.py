@@ -115,7 +115,7 @@ def test_a_run_trains_goes_on_and_tells(folder, tmp_path, capsys):
 def test_a_run_is_scored_beside_the_baselines(folder, tmp_path, capsys):
     assert command("score", folder, "--beams", 1, "--sheet", tmp_path / "sheet.png") == 0
     out = capsys.readouterr().out
-    assert [line.split()[0] for line in out.splitlines()[:3]] == ["network", "nearest", "constant"]
+    assert [line.split()[0] for line in out.splitlines()[:4]] == ["network", "nearest", "constant", "hindsight"]
     assert (tmp_path / "sheet.png").is_file()
 
 
