@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from zoo import cli, runs
-from zoo.deploy import Predictor, formats, open_export
+from zoo.deploy import Predictor, engines, formats, open_export
 
 EIGHT_BITS = [name for name, item in formats.FORMATS.items() if item.quantise is not None]
 
@@ -20,6 +20,12 @@ def run(tmp_path_factory):
     """A small network that tells digits apart."""
     settings = runs.Settings(model="simple_cnn", data="digits", epochs=6, batch_size=64, seed=2)
     return runs.train(settings, tmp_path_factory.mktemp("deploy") / "run")
+
+
+def test_the_options_are_what_there_is():
+    assert ("auto", *engines.ENGINES) == cli.ENGINES
+    assert cli.PRECISIONS == engines.PRECISIONS
+    assert tuple(formats.FORMATS) == cli.FORMATS
 
 
 @pytest.mark.slow
