@@ -175,3 +175,31 @@ def test_examples_are_what_a_network_takes():
     assert (words.dtype, words.min() >= 0, 20 < words.max() < 30) == (np.int32, True, True)
     with pytest.raises(ValueError, match=r"must be known\. Received: shape \(None, None, 1\)\. Give shape\."):
         example_inputs(of_any_size(), 1)
+
+
+def test_int8_answers_with_the_classes_of_keras():
+    pytest.importorskip("onnxruntime")
+    model = two_outputs()
+    x = pictures(200)
+    policy = np.sort(np.asarray(model(x)["policy"]), axis=1)
+    # An untrained network hardly prefers a class; these are the pictures of which it is surest.
+    x = x[np.argsort(policy[:, -2] - policy[:, -1])[:32]]
+    found = Predictor(model, engine="onnxruntime", precision="int8", batch_sizes=(1, 4), calibrate=x)
+    assert found.precision == "int8"
+    answer, expected = found(x), model(x)
+    difference = np.abs(answer["policy"] - np.asarray(expected["policy"])).max()
+    assert 1e-6 < difference < 0.1 * np.abs(np.asarray(expected["policy"])).max()
+    chosen = Predictor(model, precision="int8", batch_sizes=(4,), calibrate=x)
+    assert chosen.engine in ("openvino", "onnxruntime", "litert")
+    assert "tensorflow does not compute in int8" in chosen.why
+
+
+def test_int8_wants_examples_and_an_engine_that_has_it(model):
+    with pytest.raises(ValueError, match="precision='int8' needs examples, by which the ranges of the activations"):
+        Predictor(model, precision="int8")
+    with pytest.raises(ValueError, match="saved_model has no int8"):
+        Predictor(model, engine="tensorflow", precision="int8", calibrate=pictures(2))
+    with pytest.raises(ValueError, match="calibrate is for precision='int8' of a model. Received: precision='float32'"):
+        Predictor(model, calibrate=pictures(2))
+    with pytest.raises(ValueError, match=r"The network takes examples of shape \(8, 8, 3\)"):
+        Predictor(model, engine="litert", precision="int8", calibrate=pictures(2)[:, 1:])

@@ -32,3 +32,11 @@ def relative_difference(found: Sequence[np.ndarray], expected: Sequence[np.ndarr
         else np.inf
         for one, other in zip(found, expected, strict=True)
     )
+
+
+def other_classes(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:
+    """The part of the answers whose highest value along the last axis is another; of several outputs the largest."""
+    return max(
+        float(np.mean(one.argmax(-1) != other.argmax(-1))) if np.isfinite(one).all() else 1.0
+        for one, other in zip(found, expected, strict=True)
+    )

@@ -90,7 +90,7 @@ def find(name: str, precision: str = "float32") -> Engine:
     if precision not in PRECISIONS:
         raise ValueError(
             f"precision must be one of {', '.join(map(repr, PRECISIONS))}. Received: precision={precision!r}. For int8 "
-            "write a file by zoo.deploy.export(…, int8=True), and give its path."
+            "write a file by zoo.deploy.export(…, int8=True), or give Predictor(precision='int8', calibrate=…)."
         )
     engine = ENGINES[name]
     if precision not in engine.precisions:

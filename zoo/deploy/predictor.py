@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from zoo.deploy import engines
-from zoo.deploy.differences import by_name, flat, relative_difference
+from zoo.deploy import engines, quantised
+from zoo.deploy.differences import by_name, flat, other_classes, relative_difference
 from zoo.deploy.engines import Answer, Call
 from zoo.deploy.exports import MANIFEST, Export, open_export, with_preprocessing
 from zoo.deploy.graphs import fixed, input_of
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # Largest difference from Keras's own outputs, as a part of the largest of them, with which an engine may be chosen:
 # in float32 what another order of sums makes of it in deep networks, in bfloat16 what 8 bits leave.
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
+# Largest part of the calibration examples that may get another class in int8, whose outputs are not near Keras's.
+OTHER_CLASSES = 0.02
 
 # Calls whose median `auto` compares, and the seconds after which it has seen enough of an engine.
 CALLS, SECONDS = 9, 1.0
@@ -43,13 +45,15 @@ class Predictor:
         engine: One of `zoo.deploy.engines.ENGINES`, or "auto": all installed ones that know the precision are compiled
             and compared with Keras on this model; of those that agree the fastest here is taken.
             An export has the engine of its file.
-        precision: "float32", or "bfloat16" for processors that multiply it faster. Inputs and outputs stay float32. An
-            export in int8 stays so.
+        precision: "float32", "bfloat16" for processors that multiply it faster, or "int8", with `calibrate`. Inputs
+            and outputs stay float32. An export in int8 stays so.
         batch_sizes: The sizes of batch that are compiled. Calls of other sizes are made of them: split, and padded
             where that costs less.
         threads: Threads of the engine; None for as many as it takes by itself.
         max_delay_seconds: How long `submit` waits for further examples, from the first of a batch on.
         input_shape: Shape of an example, for a model whose own is not fixed and for `auto`; None for the model's own.
+        calibrate: (n, …) for int8: examples in what the network takes, that set the ranges of its activations; some
+            hundred. "auto" leaves out engines that give more than 2 % of them another class than Keras.
         include_preprocessing: Whether the scaling of pixels goes in front of the network, which then takes pictures of
             its size as uint8, 0…255: True for that of a run folder, or the `zoo.weights.Preprocessing` of the weights.
 
@@ -81,20 +85,21 @@ class Predictor:
         threads: int | None = None,
         max_delay_seconds: float = 0.002,
         input_shape: tuple[int, ...] | None = None,
+        calibrate: np.ndarray | None = None,
         include_preprocessing: "bool | Preprocessing" = False,
     ) -> None:
         self._batch_sizes = _checked(batch_sizes)
-        if engine != "auto" and not _is_export(model):
-            engines.find(engine, precision)
-        elif precision not in engines.PRECISIONS:
-            engines.find("tensorflow", precision)
+        _check_arithmetic(engine, precision, calibrate, _is_export(model))
         if not max_delay_seconds >= 0:
             raise ValueError(f"max_delay_seconds must be at least 0. Received: max_delay_seconds={max_delay_seconds!r}")
         source = _source(model, include_preprocessing)
         own, dtype = input_of(source) if isinstance(source, keras.Model) else source.input
         self._shape = tuple(input_shape or own)
         self._dtype = np.dtype(dtype)
-        self._threads, self.precision = threads, precision
+        self._threads, self.precision, self._calibrate = threads, precision, calibrate
+        if calibrate is not None:
+            self._check(calibrate.shape[1:], calibrate.dtype, len(calibrate))
+            self._shape = calibrate.shape[1:]
         self._lock = threading.Lock()
         self._calls: dict[tuple[int, ...], dict[int, Call]] = {}
         self._seconds: dict[tuple[int, ...], dict[int, float]] = {}
@@ -196,7 +201,17 @@ class Predictor:
         whole = max(count // largest - 1, 0)
         return (largest,) * whole + _cheapest(seconds, count - whole * largest)
 
+    def _answer(self, calls: dict[int, Call], examples: np.ndarray) -> Answer:
+        """What the largest size of batch answers for examples, the last one repeated to fill it."""
+        size = max(calls)
+        rows = np.minimum(np.arange(-(-len(examples) // size) * size), len(examples) - 1)
+        parts = [calls[size](examples[rows[start : start + size]]) for start in range(0, len(rows), size)]
+        return _first(_joined(parts), len(examples))
+
     def _starter(self, model: keras.Model, name: str) -> Callable[[int, tuple[int, ...]], Call]:
+        if self._calibrate is not None:
+            network = quantised.Quantised(model, name, self._calibrate)
+            return lambda size, shape: network.compile(size, self._threads)
         engine, prepared = engines.find(name, self.precision), engines.prepared(model, name, self.precision)
         return lambda size, shape: engines.start(engine, prepared, self.precision, size, self._threads, shape)
 
@@ -207,6 +222,8 @@ class Predictor:
             raise ValueError(f"{source.folder} is a file for {kind.engine}. Received: engine={engine!r}")
         engines.require_runtime(kind.engine)
         is_int8 = source.manifest["precision"] == "int8"
+        if self.precision == "int8" and is_int8:
+            self.precision = "float32"
         if self.precision != "float32" and (is_int8 or kind.engine != "openvino"):
             raise ValueError(
                 f"{source.folder} holds {source.manifest['precision']} for {kind.engine}, which stays as it is. "
@@ -225,12 +242,15 @@ class Predictor:
                 "engine='auto' measures, for which the size of the input must be known. Received: shape "
                 f"{self._shape}. Give input_shape, or name an engine."
             )
-        examples = example_inputs(model, max(self._batch_sizes), shape)
+        examples = self._calibrate
+        if examples is None:
+            examples = example_inputs(model, max(self._batch_sizes), shape)
+        examples = examples.astype(self._dtype)
         expected = flat(by_name(model, keras.tree.map_structure(np.asarray, model(examples, training=False))))
         agreeing: dict[str, tuple[dict[int, Call], dict[int, float], float, Any]] = {}
         others = []
         for name, engine in engines.ENGINES.items():
-            if self.precision not in engine.precisions:
+            if self.precision not in (*engine.precisions, *quantised.precisions(name)):
                 others.append(f"{name} does not compute in {self.precision}")
                 continue
             if not engine.is_installed:
@@ -239,13 +259,16 @@ class Predictor:
             try:
                 start = self._starter(model, name)
                 calls = {size: start(size, shape) for size in self._batch_sizes}
-                answer = calls[max(self._batch_sizes)](examples)
+                answer = self._answer(calls, examples)
             except Exception as error:  # an engine may lack an operation; it says so in a way of its own
                 others.append(f"{name} cannot run it ({type(error).__name__}: {_first_line(error)})")
                 continue
-            difference = relative_difference(flat(answer), expected)
-            if difference > TOLERANCE[self.precision]:
+            difference, tolerance = relative_difference(flat(answer), expected), TOLERANCE.get(self.precision)
+            if tolerance is not None and difference > tolerance:
                 others.append(f"{name} answers otherwise than Keras (by {difference:.1e} of the largest output)")
+                continue
+            if tolerance is None and (part := other_classes(flat(answer), expected)) > OTHER_CLASSES:
+                others.append(f"{name} gives {part:.1%} of the examples another class than Keras")
                 continue
             seconds = {size: _measure(call, examples[0], size, CALLS) for size, call in calls.items()}
             agreeing[name] = calls, seconds, difference, start
@@ -409,6 +432,25 @@ def _checked(batch_sizes: Sequence[int]) -> tuple[int, ...]:
     if not sizes or not all(isinstance(size, int) and not isinstance(size, bool) and size >= 1 for size in sizes):
         raise ValueError(f"batch_sizes must be whole numbers, at least 1. Received: batch_sizes={batch_sizes!r}")
     return tuple(sorted(set(sizes)))
+
+
+def _check_arithmetic(engine: str, precision: str, calibrate: np.ndarray | None, is_export: bool) -> None:
+    """Refuse an engine that lacks the precision or is not installed, before anything expensive."""
+    if precision == "int8" and not is_export:
+        if calibrate is None:
+            raise ValueError(
+                "precision='int8' needs examples, by which the ranges of the activations are set. Received: "
+                "calibrate=None. Give calibrate=, or the path of an export in int8."
+            )
+        if engine != "auto":
+            quantised.format_of(engine)
+        return
+    if calibrate is not None:
+        raise ValueError(f"calibrate is for precision='int8' of a model. Received: precision={precision!r}")
+    if engine != "auto" and not is_export:
+        engines.find(engine, precision)
+    elif precision not in engines.PRECISIONS and not (is_export and precision == "int8"):
+        engines.find("tensorflow", precision)
 
 
 def _is_export(path: Any) -> bool:

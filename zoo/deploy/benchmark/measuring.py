@@ -158,22 +158,16 @@ def forms(
 
 def _precisions(engine: str) -> tuple[str, ...]:
     """The arithmetic of an engine, int8 included where a network can be quantised for it here."""
-    from zoo.deploy import engines
-    from zoo.deploy.benchmark import quantised
+    from zoo.deploy import engines, quantised
 
     if engine not in engines.ENGINES:
         return ()
-    try:
-        quantised.format_of(engine)
-    except ValueError:
-        return engines.ENGINES[engine].precisions
-    return (*engines.ENGINES[engine].precisions, "int8")
+    return (*engines.ENGINES[engine].precisions, *quantised.precisions(engine))
 
 
 def _check(engine: str, precision: str) -> None:
     """Refuse an engine that does not compute in a precision, or is not installed."""
-    from zoo.deploy import engines
-    from zoo.deploy.benchmark import quantised
+    from zoo.deploy import engines, quantised
 
     if precision == "int8" and engine in engines.ENGINES:
         quantised.format_of(engine)
