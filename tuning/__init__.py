@@ -30,6 +30,6 @@ __all__ = ["Search", "Trial", "hypermodel", "open_search", "search"]
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
-    if name in ("objectives", "spaces"):
+    if name in ("by_lot", "spaces"):
         return importlib.import_module(f"tuning.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

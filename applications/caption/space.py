@@ -5,13 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
-
 from applications.caption import learning
 from applications.caption.config import DEFAULT, Captioning
-from tuning.spaces import declared
-from zoo import files
+from tuning import by_lot
 
 
 def space(hp: Any, start: Captioning = DEFAULT) -> dict[str, Any]:
@@ -45,26 +41,15 @@ def space(hp: Any, start: Captioning = DEFAULT) -> dict[str, Any]:
 
 def draw(config: Captioning, number: int) -> dict[str, Any]:
     """Configuration number 0 is the defaults, each other one a draw by lot that depends on the seed and its number."""
-    import keras_tuner
-
-    known = declared(lambda hp: space(hp, config))
-    if number:
-        chance = np.random.default_rng([config.seed, number])
-        known.values = {item.name: item.random_sample(int(chance.integers(2**31))) for item in known.space}
-    hp = keras_tuner.HyperParameters()
-    hp.values = dict(known.values)
-    return space(hp, config)
+    return by_lot.draw(lambda hp: space(hp, config), number, seed=config.seed)
 
 
 def search(config: Captioning, folder: str | Path, *, trials: int) -> list[tuple[float, Mapping[str, Any]]]:
     """Train configurations by lot, the first of them the defaults, and score each on the validation split.
 
-    Each trial is a run folder of its own, and its configuration a function of seed and number, so that a search that
-    was interrupted goes on where it was, and one that has ended can be extended.
-
     Args:
         config: What is not searched.
-        folder: Folder of the search; `best.json` in it has the best fields at the end.
+        folder: Folder of the search, with a run folder for each trial; what was interrupted goes on.
         trials: Number of configurations.
 
     Returns:
@@ -73,18 +58,13 @@ def search(config: Captioning, folder: str | Path, *, trials: int) -> list[tuple
     Raises:
         ValueError: The folder holds another search, or there is nothing to search.
     """
-    if trials < 1:
-        raise ValueError(f"trials must be at least 1. Received: trials={trials}")
     if config.network == "embedding":
         raise ValueError("A search is for networks that say sentences, gru and transformer. Received: embedding")
-    folder = Path(folder)
-    validation = learning.load(config, "validation")
-    found: list[tuple[float, Mapping[str, Any]]] = []
-    for number in range(trials):
-        fields = draw(config, number)
-        run = learning.train(dataclasses.replace(config, **fields), folder / f"trial_{number:04d}")
-        found.append((run.evaluate(validation)["exact"], fields))
-        keras.utils.clear_session(free_memory=True)
-    found.sort(key=lambda pair: -pair[0])
-    files.write_json(folder / "best.json", {"exact": found[0][0], **found[0][1]})
-    return found
+
+    def exact(fields: Mapping[str, Any], trial: Path) -> float:
+        run = learning.train(dataclasses.replace(config, **fields), trial)
+        return run.evaluate(learning.load(config, "validation"))["exact"]
+
+    return by_lot.search(
+        lambda hp: space(hp, config), exact, folder, trials=trials, seed=config.seed, metric="exact"
+    )  # fmt: skip

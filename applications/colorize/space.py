@@ -5,13 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
-
 from applications.colorize import learning, pictures, scores
 from applications.colorize.config import DEFAULT, Colorization
-from tuning.spaces import declared
-from zoo import files
+from tuning import by_lot
 
 
 def space(hp: Any, start: Colorization = DEFAULT) -> dict[str, Any]:
@@ -44,51 +40,36 @@ def space(hp: Any, start: Colorization = DEFAULT) -> dict[str, Any]:
 
 def draw(config: Colorization, number: int) -> dict[str, Any]:
     """Configuration number 0 is the defaults, each other one a draw by lot that depends on the seed and its number."""
-    import keras_tuner
-
-    known = declared(lambda hp: space(hp, config))
-    if number:
-        chance = np.random.default_rng([config.seed, number])
-        known.values = {item.name: item.random_sample(int(chance.integers(2**31))) for item in known.space}
-    hp = keras_tuner.HyperParameters()
-    hp.values = dict(known.values)
-    return space(hp, config)
+    return by_lot.draw(lambda hp: space(hp, config), number, seed=config.seed)
 
 
 def search(config: Colorization, folder: str | Path, *, trials: int) -> list[tuple[float, Mapping[str, Any]]]:
     """Train configurations by lot, the first of them the defaults, and score each on the validation split.
 
-    Each trial is a run folder of its own, and its configuration a function of seed and number, so that a search that
-    was interrupted goes on where it was, and one that has ended can be extended.
-
     Args:
         config: What is not searched.
-        folder: Folder of the search; `best.json` in it has the best fields at the end.
+        folder: Folder of the search, with a run folder for each trial; what was interrupted goes on.
         trials: Number of configurations.
 
     Returns:
         The paper's accuracy on the validation split, and the fields, best first.
 
     Raises:
-        ValueError: A trial's folder holds another training, or there is nothing to search.
+        ValueError: The folder holds another search, or there is nothing to search.
     """
-    if trials < 1:
-        raise ValueError(f"trials must be at least 1. Received: trials={trials}")
-    folder = Path(folder)
-    known, looked_at = (
-        pictures.load(
-            config.data, split, count=config.count, size=config.size, shorter_side=config.shorter_side, seed=config.seed
-        )
-        for split in ("train", "validation")
-    )
-    found: list[tuple[float, Mapping[str, Any]]] = []
-    for number in range(trials):
-        fields = draw(config, number)
+
+    def accuracy(fields: Mapping[str, Any], trial: Path) -> float:
         chosen = dataclasses.replace(config, **fields)
-        colourist = learning.Colourist(learning.train(chosen, folder / f"trial_{number:04d}"), chosen)
-        rows = scores.table(looked_at, known, [("", colourist)], [chosen.temperature])
-        found.append((rows[-1].accuracy, fields))
-        keras.utils.clear_session(free_memory=True)
-    found.sort(key=lambda pair: -pair[0])
-    files.write_json(folder / "best.json", {"accuracy": found[0][0], **found[0][1]})
-    return found
+        known, looked_at = (
+            pictures.load(
+                config.data, split, count=config.count, size=config.size, shorter_side=config.shorter_side,
+                seed=config.seed,
+            )
+            for split in ("train", "validation")
+        )  # fmt: skip
+        colourist = learning.Colourist(learning.train(chosen, trial), chosen)
+        return float(scores.table(looked_at, known, [("", colourist)], [chosen.temperature])[-1].accuracy)
+
+    return by_lot.search(
+        lambda hp: space(hp, config), accuracy, folder, trials=trials, seed=config.seed, metric="accuracy"
+    )  # fmt: skip

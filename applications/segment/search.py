@@ -1,16 +1,13 @@
-"""A search for a better segmentation: keras-tuner over what a training is told, by mean IoU on validation scenes."""
+"""A search for a better segmentation, by lot over what a training is told, by mean IoU on validation scenes."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import keras_tuner
-
 from applications.segment import learning, scenes
 from applications.segment.config import Segmentation
-
-OBJECTIVE = "val_mean_iou"
+from tuning import by_lot
 
 
 def space(hp: Any, base: Segmentation) -> dict[str, Any]:
@@ -34,32 +31,6 @@ def space(hp: Any, base: Segmentation) -> dict[str, Any]:
     }
 
 
-class _BaseFirst(keras_tuner.oracles.RandomSearchOracle):
-    """By lot, but for the first trial, which has the defaults."""
-
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
-        if not self.start_order:
-            return {"status": keras_tuner.engine.trial.TrialStatus.RUNNING, "values": self.hyperparameters.values}
-        return super().populate_space(trial_id)
-
-
-class _Tuner(keras_tuner.Tuner):
-    """Trains by `applications.segment.learning` instead of `fit`."""
-
-    def __init__(self, base: Segmentation, **options: Any) -> None:
-        self._base = base
-        super().__init__(**options)
-
-    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
-        config = dataclasses.replace(self._base, **space(trial.hyperparameters, self._base))
-        model, _ = learning.train(config, Path(self.get_trial_dir(trial.trial_id)) / "run")
-        part = scenes.load(config.data, "validation", size=config.size, seed=config.seed)
-        return {OBJECTIVE: learning.evaluate(model, config, part).mean_iou}
-
-    def load_model(self, trial: Any) -> Any:
-        return learning.open_run(Path(self.get_trial_dir(trial.trial_id)) / "run")[0]
-
-
 def search(
     base: Segmentation, folder: Path, *, trials: int = 10, seed: int = 0, tell: Callable[[str], None] = print
 ) -> tuple[Segmentation, float]:
@@ -70,47 +41,28 @@ def search(
         folder: Of the search; each trial has its run folder in it.
         trials: How many.
         seed: Of the lots.
-        tell: Is told each trial.
+        tell: Is told each trial, best first.
 
     Returns:
         The best training, and its mean IoU on the validation scenes.
 
     Raises:
-        ValueError: There is no trial to make, or the network is none that is searched.
+        ValueError: There is no trial to make, the network is none that is searched, or the folder holds another search.
     """
-    if trials < 1:
-        raise ValueError(f"A search has at least one trial. Received: trials={trials}")
     if base.network not in ("fcn", "unet_over"):
         raise ValueError(f"A search is about fcn and unet_over, over a body. Received: {base.network!r}")
 
-    def declared(hp: Any) -> Any:
-        space(hp, base)
+    def mean_iou(fields: Mapping[str, Any], trial: Path) -> float:
+        config = dataclasses.replace(base, **fields)
+        model, _ = learning.train(config, trial)
+        part = scenes.load(config.data, "validation", size=config.size, seed=config.seed)
+        return float(learning.evaluate(model, config, part).mean_iou)
 
-    tuner = _Tuner(
-        base,
-        hypermodel=_Space(declared),
-        oracle=_BaseFirst(objective=keras_tuner.Objective(OBJECTIVE, "max"), max_trials=trials, seed=seed),
-        overwrite=False,
-        directory=str(folder),
-        project_name="segment",
-    )
-    tuner.search()
-    every: Mapping[str, Any] = tuner.oracle.trials
-    for name, trial in sorted(every.items()):
-        if trial.score is not None:
-            values = ", ".join(f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
-                               for key, value in trial.hyperparameters.values.items())  # fmt: skip
-            tell(f"trial {name}: mean IoU {trial.score:.3f} on validation; {values}")
-    best = tuner.oracle.get_best_trials(1)[0]
-    return dataclasses.replace(base, **space(best.hyperparameters, base)), float(best.score)
-
-
-class _Space(keras_tuner.HyperModel):
-    """Declares the hyper-parameters; the network is built where it is trained."""
-
-    def __init__(self, declare: Callable[[Any], Any]) -> None:
-        super().__init__()
-        self._declare = declare
-
-    def build(self, hp: Any) -> Any:
-        self._declare(hp)
+    found = by_lot.search(lambda hp: space(hp, base), mean_iou, folder, trials=trials, seed=seed, metric="mean_iou")
+    for score, fields in found:
+        values = ", ".join(
+            f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in fields.items()
+        )
+        tell(f"mean IoU {score:.3f} on validation; {values}")
+    score, fields = found[0]
+    return dataclasses.replace(base, **{**fields, "levels": tuple(fields["levels"])}), score

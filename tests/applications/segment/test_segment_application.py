@@ -192,7 +192,6 @@ def test_settings_that_cannot_be_are_refused():
         learning.build(Segmentation(body="go_policy_128"), 1, 3)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # keras-tuner asks for the thread's name by an old function
 def test_a_search_begins_with_the_training_given(tmp_path, made, monkeypatch, capsys):
     pytest.importorskip("keras_tuner", reason="it comes with the extra `tune`")
     from applications.segment import search
@@ -218,8 +217,10 @@ def test_a_search_begins_with_the_training_given(tmp_path, made, monkeypatch, ca
     assert {len(config.levels) for config in tried} <= {1, 2, 3}
     assert search.search(base, tmp_path, trials=6, tell=lambda line: None)[1] == score
     assert len(tried) == 6  # what is known is not trained again
-    with pytest.raises(ValueError, match="A search has at least one trial. Received: trials=0"):
+    with pytest.raises(ValueError, match="trials must be at least 1. Received: trials=0"):
         search.search(base, tmp_path, trials=0)
+    with pytest.raises(ValueError, match="holds another search: trial_0000 was"):
+        search.search(dataclasses.replace(base, batch_size=64), tmp_path, trials=1)
     with pytest.raises(ValueError, match="is about fcn and unet_over, over a body. Received: 'unet'"):
         search.search(Segmentation(network="unet"), tmp_path)
 
