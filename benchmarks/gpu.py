@@ -13,7 +13,6 @@ be it a GPU, a TPU or the processor.
 """
 
 import argparse
-import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -142,7 +141,6 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, dict[Any, float]]:
     for name in ("batch_size", "matrix", "rounds", "steps"):
         if getattr(options, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1. Received: {getattr(options, name)}")
-    os.environ.setdefault("KERAS_BACKEND", "jax")
     import keras
 
     if keras.backend.backend() != "jax":

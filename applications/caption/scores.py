@@ -4,6 +4,7 @@ import collections
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,8 @@ def bleu(
     from sacrebleu.metrics import BLEU
 
     most = max(map(len, references))
-    streams = [
+    # What sacrebleu does take, and its annotation leaves out: None where a picture has fewer sentences than others.
+    streams: Any = [
         [" ".join(of_one[number]) if number < len(of_one) else None for of_one in references] for number in range(most)
     ]
     told = [" ".join(answer) for answer in answers]
