@@ -7,7 +7,8 @@ pytest.importorskip("keras_tuner")
 import search_overhead
 import search_simple_cnn
 
-pytestmark = pytest.mark.slow
+# Searches themselves have tests of their own; this runs the whole comparison, for two minutes.
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 
 
 def test_a_search_is_compared_with_the_defaults_and_with_random_search(tmp_path, capsys):
