@@ -93,7 +93,7 @@ def test_two_runs_of_a_seed_are_identical(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.exhaustive  # four processes, and every test that compares seeds would fail without it
+@pytest.mark.exhaustive  # two more trainings in processes of their own
 def test_runs_of_two_seeds_differ(tmp_path):
     assert metrics_of_a_process(tmp_path / "a", seed=5) != metrics_of_a_process(tmp_path / "b", seed=6)
 
