@@ -16,6 +16,7 @@ ALLOWED = {
     "zoo.registry": set(),
     "zoo.files": set(),
     "zoo.messages": set(),
+    "zoo.options": set(),
     "zoo.signals": set(),
     "zoo.graph": set(),
     "zoo.layers": {"zoo.layers"},

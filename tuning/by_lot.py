@@ -77,7 +77,8 @@ def search(
     folder = Path(folder)
     found: list[tuple[float, Mapping[str, Any]]] = []
     for number in range(trials):
-        fields = json.loads(json.dumps(draw(space, number, seed=seed)))
+        drawn = draw(space, number, seed=seed)
+        fields = json.loads(json.dumps(drawn))  # as the record has it
         name = f"trial_{number:04d}"
         record = folder / f"{name}.json"
         known = json.loads(record.read_text(encoding="utf-8")) if record.exists() else None
@@ -85,7 +86,7 @@ def search(
             raise ValueError(f"{folder} holds another search: {name} was {known['values']}. Received: {fields}. Give "
                              "another folder.")  # fmt: skip
         if known is None:
-            known = {metric: score(draw(space, number, seed=seed), folder / name), "values": fields}
+            known = {metric: score(drawn, folder / name), "values": fields}
             folder.mkdir(parents=True, exist_ok=True)
             files.write_json(record, known)
             keras.utils.clear_session(free_memory=True)

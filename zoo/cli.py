@@ -7,7 +7,6 @@ TensorFlow is imported after the arguments are parsed, so that help and refusals
 """
 
 import argparse
-import ast
 import contextlib
 import importlib.metadata
 import json
@@ -17,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from zoo.messages import DATA_FORMS
+from zoo.options import literal
 
 if TYPE_CHECKING:
     import rich.table
@@ -668,9 +668,7 @@ def knob(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise argparse.ArgumentTypeError(f"expected KNOB=VALUE, received {text!r}")
-    with contextlib.suppress(ValueError, SyntaxError):
-        return key, ast.literal_eval(value)
-    return key, value
+    return key, literal(value)
 
 
 def _table(

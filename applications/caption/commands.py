@@ -1,9 +1,10 @@
 """The subcommand `zoo caption`."""
 
 import argparse
-import ast
 from pathlib import Path
 from typing import Any
+
+from zoo.options import act_by_default, pairs
 
 ACTIONS = ("train", "compare", "describe", "score", "retrieve", "export", "tune")
 
@@ -15,7 +16,7 @@ def add(commands: Any) -> None:
         help="say what a picture shows: train, describe, score",
         epilog="zoo caption RUN PICTURE is zoo caption describe RUN PICTURE.",
     )
-    _describe_by_default(parser)
+    act_by_default(parser, "describe", ACTIONS)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, help="what to do")
     action = actions.add_parser("train", help="train a network over a body of the zoo, and score it")
     _add_settings(action)
@@ -57,18 +58,6 @@ def add(commands: Any) -> None:
     action.set_defaults(run=_tune)
 
 
-def _describe_by_default(parser: argparse.ArgumentParser) -> None:
-    """Take what is no action for a run folder."""
-    parse = parser.parse_known_args
-
-    def parse_known_args(args: Any = None, namespace: Any = None) -> Any:
-        if args and args[0] not in ACTIONS and not args[0].startswith("-"):
-            args = ["describe", *args]
-        return parse(args, namespace)
-
-    parser.parse_known_args = parse_known_args  # type: ignore[method-assign]
-
-
 def _add_settings(action: argparse.ArgumentParser) -> None:
     action.add_argument("--data", metavar="SOURCE", help="digits, manifest:FILE.jsonl or tfds:coco_captions")
     action.add_argument("--size", type=int, metavar="N", help="side of the pictures in pixels")
@@ -102,18 +91,8 @@ def _settings(arguments: argparse.Namespace) -> Any:
     given = {name: getattr(arguments, name, None) for name in _PLAIN}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if arguments.body is not None or arguments.knob:
-        changes["knobs"] = dict(map(_pair, arguments.knob or ()))
+        changes["knobs"] = pairs(arguments.knob, "--knob")
     return dataclasses.replace(config.SMOKE if arguments.smoke else config.DEFAULT, **changes)
-
-
-def _pair(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise ValueError(f"--knob takes NAME=VALUE. Received: {text!r}")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
 
 
 def _train(arguments: argparse.Namespace) -> None:

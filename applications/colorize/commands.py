@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.options import act_by_default, pairs
+
 if TYPE_CHECKING:
     from applications.colorize.config import Colorization
 
@@ -13,7 +15,7 @@ ACTIONS = ("apply", "evaluate", "train", "tune")
 def add(commands: Any) -> None:
     """Add `colorize` to the command line."""
     parser = commands.add_parser("colorize", help="give a grey picture colours: train, tune, evaluate, apply")
-    _apply_by_default(parser)
+    act_by_default(parser, "apply", ACTIONS)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, help="what to do (default: apply)")
     action = actions.add_parser("train", help="train a network over a body of the zoo, or the paper's, and score it")
     _add_training(action)
@@ -67,36 +69,8 @@ def _add_training(action: argparse.ArgumentParser) -> None:
     action.add_argument("--smoke", action="store_true", help="seconds instead of minutes, to see that it works")
 
 
-def _apply_by_default(parser: argparse.ArgumentParser) -> None:
-    """`zoo colorize RUN …` is `zoo colorize apply RUN …`."""
-    known = parser.parse_known_args
-
-    def parse(args: Any = None, namespace: Any = None) -> Any:
-        words = list(args or ())
-        if words and words[0] not in ACTIONS and not words[0].startswith("-"):
-            words.insert(0, "apply")
-        return known(words, namespace)
-
-    parser.parse_known_args = parse  # type: ignore[method-assign]
-
-
 def _numbers(text: str) -> list[float]:
     return [float(part) for part in text.split(",")]
-
-
-def _pairs(texts: list[str]) -> dict[str, Any]:
-    import ast
-
-    found: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise ValueError(f"--knob takes NAME=VALUE. Received: {text!r}")
-        try:
-            found[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            found[name] = value
-    return found
 
 
 def _chosen(arguments: argparse.Namespace) -> "Colorization":
@@ -110,7 +84,7 @@ def _chosen(arguments: argparse.Namespace) -> "Colorization":
     )  # fmt: skip
     changes = {name: getattr(arguments, name) for name in plain if getattr(arguments, name) is not None}
     if arguments.knob:
-        changes["knobs"] = _pairs(arguments.knob)
+        changes["knobs"] = pairs(arguments.knob, "--knob")
     if arguments.levels is not None:
         changes["levels"] = tuple(arguments.levels.split(","))
     return dataclasses.replace(config.SMOKE if arguments.smoke else config.DEFAULT, **changes)

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from zoo.options import pairs
+
 
 def add(commands: Any) -> None:
     """Add `segment` to the command line."""
@@ -63,21 +65,6 @@ def _add_training(action: Any) -> None:
     add("--smoke", action="store_true", help="seconds instead of minutes, to see that it works")
 
 
-def _pairs(texts: list[str] | None, option: str) -> dict[str, Any]:
-    import ast
-
-    found: dict[str, Any] = {}
-    for text in texts or ():
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise ValueError(f"{option} takes NAME=VALUE. Received: {text!r}")
-        try:
-            found[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            found[name] = value
-    return found
-
-
 def _settings(arguments: argparse.Namespace, smoke: Any) -> Any:
     import dataclasses
 
@@ -90,9 +77,9 @@ def _settings(arguments: argparse.Namespace, smoke: Any) -> Any:
     given = {name: getattr(arguments, name, None) for name in plain}
     changes = {name: value for name, value in given.items() if value is not None}
     if arguments.body is not None or arguments.knob:
-        changes["knobs"] = _pairs(arguments.knob, "--knob")
+        changes["knobs"] = pairs(arguments.knob, "--knob")
     if getattr(arguments, "option", None):
-        changes["options"] = _pairs(arguments.option, "--option")
+        changes["options"] = pairs(arguments.option, "--option")
     if arguments.levels is not None:
         changes["levels"] = tuple(arguments.levels.split(","))
     return dataclasses.replace(smoke if arguments.smoke else config.DEFAULT, **changes)

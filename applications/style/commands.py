@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.options import act_by_default
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -15,7 +17,7 @@ ACTIONS = ("paint", "train", "transform")
 def add(commands: Any) -> None:
     """Add `style` to the command line."""
     parser = commands.add_parser("style", help="paint a picture in the manner of another")
-    _paint_by_default(parser)
+    act_by_default(parser, "paint", ACTIONS)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, help="what to do (default: paint)")
     action = actions.add_parser("paint", help="optimise a picture: zoo style PICTURE STYLE --body vgg19:torchvision")
     action.add_argument("picture", type=Path, metavar="PICTURE", help="what is shown")
@@ -80,19 +82,6 @@ def _add_weights(action: argparse.ArgumentParser, style: int) -> None:
 
 def _words(text: str) -> list[str]:
     return text.split(",")
-
-
-def _paint_by_default(parser: argparse.ArgumentParser) -> None:
-    """`zoo style PICTURE STYLE …` is `zoo style paint PICTURE STYLE …`."""
-    known = parser.parse_known_args
-
-    def parse(args: Any = None, namespace: Any = None) -> Any:
-        words = list(args or ())
-        if words and words[0] not in ACTIONS and not words[0].startswith("-"):
-            words.insert(0, "paint")
-        return known(words, namespace)
-
-    parser.parse_known_args = parse  # type: ignore[method-assign]
 
 
 def _changes(arguments: argparse.Namespace, kind: type) -> dict[str, Any]:

@@ -274,10 +274,9 @@ class Predictor:
             agreeing[name] = calls, seconds, difference, start
         if not agreeing:
             raise ValueError(f"No engine runs {model.name!r} as Keras does: {'; '.join(others)}.")
-        self.engine = min(agreeing, key=lambda name: statistics.geometric_mean(agreeing[name][1].values()))
-        calls, seconds, _, self._start = agreeing[self.engine]
-        self._calls[shape], self._seconds[shape] = calls, seconds
         ranking = sorted(agreeing, key=lambda name: statistics.geometric_mean(agreeing[name][1].values()))
+        self.engine = ranking[0]
+        self._calls[shape], self._seconds[shape], _, self._start = agreeing[self.engine]
         measured = [f"{name} {_times(agreeing[name][1])} (differs by {agreeing[name][2]:.1e})" for name in ranking]
         self.why = f"{self.engine} is the fastest here in {self.precision}: {'; '.join(measured + others)}"
 
