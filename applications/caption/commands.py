@@ -97,9 +97,11 @@ def _settings(arguments: argparse.Namespace) -> Any:
 
 def _train(arguments: argparse.Namespace) -> None:
     from applications.caption import learning
+    from zoo.report.summary import PAGE
 
     run = learning.train(_settings(arguments), arguments.out)
     print("\n".join(lines(run.result)))
+    print(arguments.out / PAGE)
 
 
 def lines(result: dict[str, Any]) -> list[str]:

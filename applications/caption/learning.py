@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from applications.caption import networks, scenes, vocabulary
+from applications.caption import networks, report, scenes, vocabulary
 from applications.caption.config import Captioning
 from applications.caption.scores import Retrieval, Scores, require_sacrebleu, retrieval, score
 from applications.caption.search import Found, beam_search
@@ -144,8 +144,8 @@ def train(config: Captioning, folder: str | Path | None = None) -> "Run":
 
     Args:
         config: What is trained.
-        folder: New folder for configuration, vocabulary, model, checkpoints and result; an interrupted training in it
-            goes on, a finished one is opened. None for none.
+        folder: New folder for configuration, vocabulary, model, checkpoints, result and `report.html`; an interrupted
+            training in it goes on, a finished one is opened. None for none.
 
     Returns:
         The trained network with its result.
@@ -183,6 +183,7 @@ def train(config: Captioning, folder: str | Path | None = None) -> "Run":
         with tempfile.TemporaryDirectory() as temporary:
             model.save(Path(temporary) / MODEL)
             files.write_atomic(folder / MODEL, (Path(temporary) / MODEL).read_bytes())
+        report.write(folder, run, parts["test"], known)
         files.write_json(folder / RESULT, run.result)
     return run
 

@@ -13,10 +13,9 @@ from applications.colorize.learning import CONFIG, Colourist, lightness_of, with
 from applications.colorize.scores import Row
 from zoo import files
 from zoo.report import figures
-from zoo.report.page import picture, template
-from zoo.report.theme import DARK, LIGHT
+from zoo.report.summary import Sheet, Table, write_summary
 
-SHEET, PAGE, SCORES = "sheet.png", "report.html", "scores.json"
+SHEET, SCORES = "sheet.png", "scores.json"
 
 # Rows of a sheet, at most, and the pixels of a picture on it.
 _ROWS, _SIDE = 8, 220
@@ -84,21 +83,30 @@ def write(folder: Path, tables: Sequence[tuple[str, Sequence[Row]]], drawn: byte
     """
     files.write_atomic(folder / SHEET, drawn)
     files.write_json(folder / SCORES, {title: [asdict(row) for row in rows] for title, rows in tables})
-    history = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    curves = picture(lambda theme: figures.curves(figures.panels(history), None, theme), "Loss over the epochs")
-    page = template("colorize.html.jinja", "applications.colorize").render(
-        light=asdict(LIGHT), dark=asdict(DARK), title=folder.name, curves=curves, sheet=drawn,
-        tables=[
-            (title, [(row, list(zip(row.chroma_of or (), row.legal_of or (), strict=True))) for row in rows])
-            for title, rows in tables
-        ],
-        kinds=[
-            (kind, ":".join(map(str, shares))) for kind, shares in zip(pictures.KINDS, pictures.SHARES, strict=True)
-        ],
-        facts=json.loads((folder / CONFIG).read_text(encoding="utf-8"))["training"],
-    )  # fmt: skip
-    files.write_atomic(folder / PAGE, page)
-    return folder / PAGE
+    facts = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["training"]
+    sheets = [Sheet("Before and after", drawn, "Pictures in grey, coloured by the network, and as they are")]
+    return write_summary(folder, "colours grey pictures", sheets=sheets, tables=[_table(*one) for one in tables],
+                         facts=facts)  # fmt: skip
+
+
+def _table(title: str, rows: Sequence[Row]) -> Table:
+    heads = ["coloured by", "RMSE", "chroma", "accuracy"]
+    note = (
+        "Chroma is the mean distance from grey, as a part of the true one. Accuracy is the part of the pixels nearer "
+        "than a distance in the plane of a and b, averaged over 0 to 150."
+    )
+    if rows[0].chroma_of:
+        note += " Of each kind of shapes: chroma, and the part of the pixels whose colour is near one that it may have."
+        heads += [
+            f"{kind}, {':'.join(map(str, shares))}"
+            for kind, shares in zip(pictures.KINDS, pictures.SHARES, strict=True)
+        ]
+    cells = []
+    for row in rows:
+        of_kinds = zip(row.chroma_of or (), row.legal_of or (), strict=True)
+        parts = [f"{chroma:.2f} / {legal:.2f}" for chroma, legal in of_kinds]
+        cells.append((row.name, f"{row.rmse:.1f}", f"{row.chroma:.2f}", f"{row.accuracy:.3f}", *parts))
+    return Table(f"Scores: {title}", heads, cells, note)
 
 
 def evaluated(

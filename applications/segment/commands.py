@@ -87,10 +87,12 @@ def _settings(arguments: argparse.Namespace, smoke: Any) -> Any:
 
 def _train(arguments: argparse.Namespace) -> None:
     from applications.segment import config, learning
+    from zoo.report.summary import PAGE
 
     _, found = learning.train(_settings(arguments, config.SMOKE), arguments.out)
     _, _, classes, _ = learning.open_run(arguments.out)
     _print(found, classes)
+    print(arguments.out / PAGE)
 
 
 def _compare(arguments: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import zoo
-from applications.segment import networks, scenes
+from applications.segment import networks, report, scenes
 from applications.segment.config import Segmentation
 from applications.segment.scores import Scores, score
 from zoo import files, training
@@ -122,8 +122,8 @@ def train(config: Segmentation, folder: str | Path | None = None) -> tuple[keras
 
     Args:
         config: What is trained.
-        folder: New folder for configuration, model, checkpoints and result; an interrupted training in it goes on. None
-            for none.
+        folder: New folder for configuration, model, checkpoints, result and `report.html`; an interrupted training in
+            it goes on. None for none.
 
     Returns:
         The model, and its scores.
@@ -160,14 +160,16 @@ def train(config: Segmentation, folder: str | Path | None = None) -> tuple[keras
     )  # fmt: skip
     with contextlib.ExitStack() as stack:
         store = None
+        callbacks: list[keras.callbacks.Callback] = []
         if folder is not None:
             store = stack.enter_context(contextlib.closing(training.Checkpoints(folder / "checkpoints")))
-        progress = stack.enter_context(training.ProgressBar(config.batch_size))
+            callbacks.append(training.MetricsLog(folder))
+        callbacks.append(stack.enter_context(training.ProgressBar(config.batch_size)))
         trainer.fit(
             Batches(known, config, shuffled=True),
             epochs=config.epochs,
             validation=Batches(parts["validation"], config),
-            callbacks=[progress],
+            callbacks=callbacks,
             checkpoints=store,
         )
     found = evaluate(model, config, parts["test"])
@@ -175,6 +177,8 @@ def train(config: Segmentation, folder: str | Path | None = None) -> tuple[keras
         with tempfile.TemporaryDirectory() as temporary:
             model.save(Path(temporary) / MODEL)
             files.write_atomic(folder / MODEL, (Path(temporary) / MODEL).read_bytes())
+        shown = answers(model, config, parts["test"].pictures[: report.SHOWN])
+        report.write(folder, config, parts["test"], shown, found)
         iou = {name: None if np.isnan(value) else value for name, value in zip(known.classes, found.iou, strict=True)}
         files.write_json(folder / RESULT, {**dataclasses.asdict(found), "iou": iou})
     return model, found

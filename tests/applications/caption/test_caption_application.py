@@ -111,6 +111,15 @@ def test_a_run_trains_goes_on_and_tells(folder, tmp_path, capsys):
     assert "holds no finished training: result.json is not there" in capsys.readouterr().err
 
 
+def test_the_page_of_a_run_tells_its_scores(folder):
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    found = json.loads((folder / learning.RESULT).read_text())
+    assert f"<td>{found['exact']:.3f}</td><td>{found['bleu'][0]:.3f}</td>" in page
+    # Test pictures, where it looked, and the curves in light and in dark.
+    assert page.count("data:image/png;base64,") == 4
+    assert "best single sentence in hindsight" in page
+
+
 @pytest.mark.slow
 def test_a_run_is_scored_beside_the_baselines(folder, tmp_path, capsys):
     assert command("score", folder, "--beams", 1, "--sheet", tmp_path / "sheet.png") == 0
@@ -140,6 +149,7 @@ def test_an_embedding_finds_pictures(tmp_path, capsys):
     folder = tmp_path / "run"
     assert command("train", "--smoke", "--network", "embedding", "--out", folder) == 0
     assert "sentences of a picture: R@1" in capsys.readouterr().out
+    assert "pictures of a sentence" in (folder / "report.html").read_text(encoding="utf-8")
     run, part = learning.open_run(folder), scenes.load("digits", "test", count=64)
     pictures, sentences, owners = run.embed(part)
     assert (len(pictures), len(sentences), owners.tolist()[:4]) == (64, 192, [0, 0, 0, 1])

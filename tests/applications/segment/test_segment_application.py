@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -101,7 +102,12 @@ def test_the_baseline_finds_digits(made):
 def test_a_run_trains_ends_and_draws(tmp_path, capsys, made):
     folder = tmp_path / "run"
     assert command(["segment", "train", "--smoke", "--out", str(folder)]) == 0
-    assert "mean IoU" in capsys.readouterr().out
+    *_, scores, page = capsys.readouterr().out.splitlines()
+    assert scores.startswith("mean IoU")
+    told = Path(page).read_text(encoding="utf-8")
+    assert f"<td>{json.loads((folder / learning.RESULT).read_text())['mean_iou']:.3f}</td>" in told
+    # Test pictures, and the curves in light and in dark.
+    assert told.count("data:image/png;base64,") == 3
     assert command(["segment", "evaluate", str(folder)]) == 0
     assert "threshold, components and SVM: mean IoU" in capsys.readouterr().out
     Image.fromarray(np.zeros((37, 45), "uint8")).save(tmp_path / "picture.png")
