@@ -21,7 +21,7 @@ from representatives import architecture, cheapest
 import zoo
 from zoo import registry
 from zoo.builder import builder
-from zoo.weights.undrawn import undrawn
+from zoo.drawing import undrawn
 
 NAMES = zoo.list_models()
 # Networks with layers of our own, which a process must import `zoo` to load; all others are made of Keras's alone.

@@ -18,6 +18,7 @@ import keras
 from keras import layers
 
 from zoo import registry
+from zoo.drawing import drawn_meanwhile
 from zoo.graph import Parts
 from zoo.layers import full_precision, global_pooling
 from zoo.registry import Card, Entry, keyword_parameters
@@ -170,7 +171,10 @@ def _build(
         entry, include_top, input_tensor, input_shape, pooling, classes, classifier_activation, name, knobs,
         preprocessing,
     )  # fmt: skip
-    return construct({}).model if wanted is None else wanted.model(construct, build_for_conversion)
+    if wanted is not None:
+        return wanted.model(construct, build_for_conversion)
+    with drawn_meanwhile():
+        return construct({}).model
 
 
 def look_up(model: str, weights: str | PathLike, knobs: Mapping[str, Any]) -> "Wanted":

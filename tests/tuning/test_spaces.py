@@ -14,8 +14,8 @@ import zoo
 from tuning import spaces
 from zoo import runs
 from zoo.builder import builder
+from zoo.drawing import undrawn
 from zoo.training.hyperparameters import NAMES
-from zoo.weights.undrawn import undrawn
 
 NAMES_OF_MODELS = zoo.list_models()
 # Whose papers vary what knobs name; the others search dropout, where they have it, and the training.

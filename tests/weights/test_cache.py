@@ -18,11 +18,11 @@ from safetensors.numpy import load_file, save
 
 import zoo
 from zoo import builder
+from zoo.drawing import undrawn
 from zoo.files import sha256
 from zoo.weights import cache, input_channels, open_weights
 from zoo.weights.download import DownloadError
 from zoo.weights.published import find
-from zoo.weights.undrawn import undrawn
 
 URL_PATH = "/timm/resnet18.a1_in1k/resolve/main/model.safetensors"
 ROOT = Path(__file__).parents[2]

@@ -22,13 +22,13 @@ from typing import Any, BinaryIO
 import keras
 import safetensors
 
+from zoo.drawing import undrawn
 from zoo.files import sha256, write_json
 from zoo.weights import conversion, store
 from zoo.weights.download import DownloadError, Limits, Progress, download, mirrored
 from zoo.weights.published import Published
 from zoo.weights.store import Stored
 from zoo.weights.tensor_files import PLAIN_SUFFIXES
-from zoo.weights.undrawn import undrawn
 
 PIN = "download.json"
 # What the cache holds was made by this version of the conversion; what another one made is made anew.

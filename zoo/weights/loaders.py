@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from zoo.drawing import undrawn
 from zoo.graph import Parts
 from zoo.registry import Card
 from zoo.weights import cache, store
@@ -20,7 +21,6 @@ from zoo.weights.adapt import first_convolution, is_other_head
 from zoo.weights.preprocessing import Preprocessing
 from zoo.weights.published import Published, find
 from zoo.weights.store import Stored
-from zoo.weights.undrawn import undrawn
 
 # Makes the graph, given the knobs that the weights need.
 Construct = Callable[[Mapping[str, Any]], Parts]
