@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from zoo.messages import DATA_FORMS
-from zoo.options import literal
+from zoo.options import FORMATS, literal
 
 if TYPE_CHECKING:
     import rich.table
@@ -32,7 +32,6 @@ OPTIMIZERS = (
     "adamw", "sgd", "torch_sgd", "rmsprop", "lamb", "lars", "novograd", "adam", "nadam", "lion", "adagrad", "adadelta"
 )  # fmt: skip
 ENGINES = ("auto", "tensorflow", "openvino", "onnxruntime", "litert")
-FORMATS = ("saved_model", "onnx", "openvino", "litert")
 PRECISIONS = ("float32", "bfloat16")
 SCHEDULES = ("constant", "cosine", "polynomial", "exponential", "multi_step", "one_cycle")
 

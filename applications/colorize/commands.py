@@ -4,12 +4,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.options import act_by_default, pairs
+from zoo.options import act_by_default, add_export, pairs
 
 if TYPE_CHECKING:
     from applications.colorize.config import Colorization
 
-ACTIONS = ("apply", "evaluate", "train", "tune")
+ACTIONS = ("apply", "evaluate", "train", "tune", "export")
 
 
 def add(commands: Any) -> None:
@@ -42,6 +42,7 @@ def add(commands: Any) -> None:
     action.add_argument("--out", type=Path, metavar="DIR", default=Path(),
         help="folder for NAME-colorized.png (default: here)")  # fmt: skip
     action.set_defaults(run=_apply)
+    add_export(actions, "the network", "applications.colorize.exporting", "that of the training")
 
 
 def _add_training(action: argparse.ArgumentParser) -> None:

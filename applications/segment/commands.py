@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from zoo.options import pairs
+from zoo.options import add_export, pairs
 
 
 def add(commands: Any) -> None:
@@ -45,6 +45,7 @@ def add(commands: Any) -> None:
     action.add_argument("picture", type=Path, metavar="PICTURE", help="of any size")
     action.add_argument("--out", type=Path, metavar="FILE.png", default=Path("segmented.png"))
     action.set_defaults(run=_predict)
+    add_export(actions, "the network", "applications.segment.exporting", "that of the training")
 
 
 def _add_training(action: Any) -> None:

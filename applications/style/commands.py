@@ -4,14 +4,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.options import act_by_default
+from zoo.options import act_by_default, add_export
 
 if TYPE_CHECKING:
     import numpy as np
 
     from applications.style.body import Body
 
-ACTIONS = ("paint", "train", "transform")
+ACTIONS = ("paint", "train", "transform", "export")
 
 
 def add(commands: Any) -> None:
@@ -61,6 +61,7 @@ def add(commands: Any) -> None:
     action.add_argument("--out", type=Path, metavar="DIR", default=Path(),
         help="folder for NAME-styled.png (default: here)")  # fmt: skip
     action.set_defaults(run=_transform)
+    add_export(actions, "a trained network", "applications.style.exporting", "256")
 
 
 def _add_body(action: argparse.ArgumentParser) -> None:

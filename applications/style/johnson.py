@@ -39,6 +39,9 @@ PHOTOGRAPHS = ("astronaut", "chelsea", "china", "flower", "rocket")
 
 EPSILON = 1e-5
 
+# Side of a picture, in pixels, whose smallest map can still be reflected.
+SMALLEST = 48
+
 # Pixels by which the paper reflects the picture at its border: what its ten convolutions without padding take away.
 _EACH_BLOCK = 8
 
@@ -257,7 +260,7 @@ def transform(model: keras.Model, picture: np.ndarray) -> np.ndarray:
     """
     height, width = picture.shape[:2]
     # Filled up to multiples of 4, and to what can be reflected at all.
-    filled = [(0, max(-side % 4, 48 - side)) for side in (height, width)]
+    filled = [(0, max(-side % 4, SMALLEST - side)) for side in (height, width)]
     x = np.pad(picture, (*filled, (0, 0)), mode="edge").astype(np.float32)
     found = model(x[None], training=False).numpy()[0, :height, :width]
     return np.clip(np.rint(found), 0, 255).astype(np.uint8)

@@ -117,5 +117,5 @@ def test_places_and_sizes_that_cannot_be_are_refused(tmp_path):
         export(two_outputs(), tmp_path, to="saved_model", examples=pictures(1))
     with pytest.raises(ValueError, match="is no folder. Make it, or give another one"):
         export(two_outputs(), tmp_path / "a" / "b", to="saved_model", examples=pictures(1))
-    with pytest.raises(ValueError, match=r"shape \(None, None, 1\)\. Build it with input_shape"):
+    with pytest.raises(ValueError, match=r"shape \(None, None, 1\)\. Give input_shape"):
         export(of_any_size(), tmp_path / "a", to="saved_model", examples=pictures(1))

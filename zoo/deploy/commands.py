@@ -55,12 +55,16 @@ def export_network(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(written.manifest))
         return
-    print(f"{written.folder}: {written.manifest['bytes'] / 1e6:.1f} MB, {written.manifest['precision']}")
-    print(_proof(written))
+    print("\n".join(told(written)))
+
+
+def told(written: Export) -> tuple[str, str]:
+    """An export in two lines: what was written, and what the comparison found."""
+    what = f"{written.folder}: {written.manifest['bytes'] / 1e6:.1f} MB, {written.manifest['precision']}"
+    return what, _proof(written)
 
 
 def _proof(written: Export) -> str:
-    """What the comparison found, in one line."""
     compared = written.manifest["compared"]
     parts = [
         f"read by {written.format.engine} and compared on {compared['examples']} examples: differs from Keras by "

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from io import BytesIO
@@ -89,6 +89,7 @@ def export(
     max_loss: float = 0.02,
     preprocessing: "Preprocessing | None" = None,
     inside: bool = False,
+    input_shape: Sequence[int] | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> Export:
     """Write a network for another runtime; it is read again there and compared before it counts.
@@ -97,7 +98,7 @@ def export(
     `serving_jpeg`, which takes JPEG or PNG files as strings and resizes them too.
 
     Args:
-        model: A built model with one input of known size.
+        model: A built model with one input.
         path: Folder to make.
         to: "saved_model", "onnx", "openvino" or "litert".
         examples: What to compare on, at least one: (n, …) as the model takes it, or with `inside` pixels of 0…255.
@@ -108,6 +109,7 @@ def export(
         max_loss: The largest loss of accuracy by int8 with which the export counts, 0 to 1.
         preprocessing: What belongs to the weights, for the manifest and the SavedModel's second signature.
         inside: Whether its scaling goes into the file, which then takes pixels as uint8. Resizing stays outside.
+        input_shape: Shape of an example, for a model whose own is not fixed; None for the model's own.
         facts: What else the manifest shall say.
 
     Returns:
@@ -129,14 +131,15 @@ def export(
         (4, 10)
     """
     kind, path = formats.find(to, int8=int8), Path(path)
-    _refuse(model, path, examples, labels, int8, calibrate, max_loss, preprocessing, inside)
+    shape = tuple(input_shape) if input_shape else input_of(model)[0]
+    _refuse(shape, path, examples, labels, int8, calibrate, max_loss, preprocessing, inside)
     if inside:
         assert preprocessing is not None
         model = with_preprocessing(model, preprocessing)
     prepared = fold(model)
     examples = examples.astype(input_of(model)[1])
     expected = flat(by_name(model, _in_batches(lambda part: model(part, training=False), examples)))
-    graph = freeze(prepared, None)
+    graph = freeze(prepared, None, shape)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.absolute().parent))
     try:
         file = temporary / kind.file
@@ -217,7 +220,7 @@ def refuse_path(path: str | os.PathLike) -> None:
 
 
 def _refuse(
-    model: keras.Model,
+    shape: tuple[int | None, ...],
     path: Path,
     examples: np.ndarray,
     labels: np.ndarray | None,
@@ -228,9 +231,8 @@ def _refuse(
     inside: bool,
 ) -> None:
     """Before anything expensive."""
-    shape = input_of(model)[0]
     if fixed(shape) is None:
-        raise ValueError(f"The size of the input must be known. Received: shape {shape}. Build it with input_shape.")
+        raise ValueError(f"The size of the input must be known. Received: shape {shape}. Give input_shape.")
     refuse_path(path)
     if int8 != (calibrate is not None):
         raise ValueError(

@@ -14,6 +14,7 @@ from applications.colorize.commands import add
 from applications.colorize.config import DEFAULT, SMOKE, Colorization
 from zoo import cli
 from zoo.data import crops
+from zoo.deploy import Predictor
 
 TINY = dataclasses.replace(
     SMOKE, body="plain_cnn", levels=("stride4", "stride2"), count=16, size=16, batch_size=8, filters=4
@@ -30,6 +31,22 @@ def run(tmp_path_factory):
     options = ["--body", "plain_cnn", "--count", 16, "--size", 16, "--batch-size", 8, "--filters", 4]
     assert command(["train", "--smoke", *options, "--out", folder]) == 0
     return folder
+
+
+def test_an_exported_run_colours_alike(run, tmp_path, capsys):
+    assert command(["export", run, "--to", "litert", "--out", tmp_path / "out"]) == 0
+    assert "read by litert and compared on 8 examples" in capsys.readouterr().out
+    model, config = learning.open_run(run)
+    colourist, predictor = learning.Colourist(model, config), Predictor(tmp_path / "out")
+    part = pictures.load(config.data, "validation", count=4, size=config.size, shorter_side=None, seed=1)
+    for number in range(4):
+        picture = part.read(number)
+        found = predictor(picture[None])[0]
+        np.testing.assert_allclose(found, colourist.colour(picture), atol=0.6)  # which is rounded
+    assert command(["export", run, "--to", "onnx", "--size", 18, "--out", tmp_path / "other"]) == 2
+    assert "size must be a multiple of the coarsest stride, 4. Received: size=18" in capsys.readouterr().err
+    assert command(["export", run, "--to", "onnx", "--out", tmp_path / "out"]) == 2
+    assert "is there already" in capsys.readouterr().err
 
 
 def test_a_run_trains_scores_and_goes_on(run, capsys):

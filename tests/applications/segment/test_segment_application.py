@@ -13,6 +13,7 @@ from applications.segment import baseline, learning, scenes, scores
 from applications.segment.commands import add
 from applications.segment.config import SMOKE, Segmentation
 from zoo import cli
+from zoo.deploy import Predictor
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,16 @@ def test_a_run_trains_ends_and_draws(tmp_path, capsys, made):
     assert command(["segment", "predict", str(folder), str(tmp_path / "picture.png"), "--out", str(out)]) == 0
     with Image.open(out) as drawn:
         assert drawn.size == (900, 450)
+    assert (
+        command(["segment", "export", str(folder), "--to", "onnx", "--size", "37", "--out", str(tmp_path / "onnx")])
+        == 0
+    )
+    assert "read by onnxruntime and compared on 16 examples" in capsys.readouterr().out
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 37, 37, 1), "uint8")
+    logits = Predictor(tmp_path / "onnx", batch_sizes=(3,))(pictures)
+    assert logits.shape == (3, 37, 37, 11)
+    model, config, _, _ = learning.open_run(folder)
+    assert (logits.argmax(-1) == learning.answers(model, config, pictures)).mean() > 0.999
     (tmp_path / "broken.png").write_bytes(b"no picture")
     assert command(["segment", "predict", str(folder), str(tmp_path / "broken.png")]) == 2
     assert "broken.png cannot be used: it is no picture of a known format" in capsys.readouterr().err

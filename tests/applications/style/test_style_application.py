@@ -14,6 +14,7 @@ from applications.style.body import open_body
 from applications.style.commands import add
 from applications.style.config import FEED_FORWARD_SMOKE, FeedForward, Transfer
 from zoo import cli
+from zoo.deploy import Predictor
 
 
 def command(words):
@@ -60,6 +61,15 @@ def test_a_network_is_trained_and_paints_at_any_size(files, tmp_path, capsys):
     for number, size in ((0, (30, 37)), (2, (50, 33))):
         with Image.open(tmp_path / f"{number}-styled.png") as found:
             assert found.size == size
+    exported = tmp_path / "exported"
+    assert command(["export", tmp_path / "run", "--to", "openvino", "--size", 52, "--out", exported]) == 0
+    assert "read by openvino and compared on 2 examples" in capsys.readouterr().out
+    picture = np.random.default_rng(9).integers(0, 256, (52, 52, 3), "uint8")
+    painted = Predictor(exported)(picture[None])[0]
+    own = johnson.transform(johnson.open_run(tmp_path / "run"), picture)
+    np.testing.assert_allclose(painted.clip(0, 255), own, atol=0.6)  # which is rounded
+    assert command(["export", tmp_path / "run", "--to", "openvino", "--size", 50, "--out", tmp_path / "other"]) == 2
+    assert "size must be a multiple of 4, at least 48. Received: size=50" in capsys.readouterr().err
     # What was interrupted before its end goes on from its last checkpoint, and ends with the same weights.
     before = johnson.open_run(tmp_path / "run").get_weights()
     (tmp_path / "run" / johnson.MODEL).unlink()
