@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+import zoo
 from applications.segment import drawing, learning, scenes
 from applications.segment.baseline import Baseline
 from applications.segment.config import Segmentation
@@ -54,10 +55,19 @@ def networks(base: Segmentation) -> dict[str, Segmentation]:
         for count, name in enumerate(("FCN-32s", "FCN-16s", "FCN-8s"), 1)
     }
     found["U-Net over the body"] = dataclasses.replace(base, network="unet_over", options={"filters": [32, 16]})
+    # DeepLab's body keeps the resolution of its second level, by dilation, down to its end.
     found["DeepLab v3"] = dataclasses.replace(
-        base, network="deeplab_v3", levels=base.levels[:1], options={"filters": 64, "rates": [1, 2, 3]}
-    )
+        base, network="deeplab_v3", levels=base.levels[1:2], options={"filters": 64, "rates": [1, 2, 3]},
+        knobs={**base.knobs, "output_stride": _stride(base, base.levels[1])},
+    )  # fmt: skip
     return found
+
+
+def _stride(base: Segmentation, level: str) -> int:
+    body = zoo.create_model(base.body, include_top=False, **base.knobs)
+    stride = zoo.receptive_field(body, level).stride
+    assert stride is not None
+    return stride[0]
 
 
 def compare(

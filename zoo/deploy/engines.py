@@ -17,7 +17,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -25,7 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.deploy.folding import fold
-from zoo.deploy.graphs import INPUT, Graph, fixed, freeze, input_of
+from zoo.deploy.graphs import INPUT, Graph, fixed, freeze, input_of, trace
 from zoo.deploy.precision import in_bfloat16
 
 # OpenVINO's converter, and NNCF, tell their makers of each use through this package where it is installed; without a
@@ -50,7 +50,8 @@ class Engine:
         packages: What has to be importable.
         install: What brings them.
         precisions: The arithmetic that it can do.
-        convert: From a frozen network to what the engine reads.
+        is_frozen: Whether what it converts must hold its weights as constants.
+        convert: From a network to what the engine reads.
         start: From that, the shape of a batch, the precision and the number of threads to a call, which takes a batch
             and gives its outputs in their order.
     """
@@ -59,8 +60,13 @@ class Engine:
     packages: tuple[str, ...]
     install: str
     precisions: tuple[str, ...]
+    is_frozen: bool
     convert: Callable[[Graph], Any]
     start: Callable[[Any, tuple[int, ...], str, int | None], Callable[[np.ndarray], list[np.ndarray]]]
+
+    def graph(self, model: keras.Model, shape: tuple[int | None, ...]) -> Graph:
+        """A network for examples of a shape, in batches of any size, as `convert` takes it."""
+        return (freeze if self.is_frozen else trace)(model, None, shape)
 
     @property
     def is_installed(self) -> bool:
@@ -161,22 +167,34 @@ def compile(
         raise ValueError(
             f"The size of the input must be known. Received: shape {input_of(model)[0]}. Give input_shape."
         )
-    return start(chosen, prepared(model, engine, precision), precision, batch_size, threads, shape)
+    return Prepared(model, chosen, precision).compile(batch_size, threads, shape)
 
 
-def prepared(model: keras.Model, engine: str, precision: str) -> keras.Model:
-    """A model as an engine takes it in: folded, and in its precision where that stands in the graph."""
-    model = fold(model)
-    return in_bfloat16(model) if (engine, precision) == ("tensorflow", "bfloat16") else model
+class Prepared:
+    """A network in an engine: folded once, converted once for each shape, compiled for each size of batch.
 
+    Args:
+        model: A built model with one input.
+        engine: The engine.
+        precision: One that it knows.
+    """
 
-def start(
-    engine: Engine, model: keras.Model, precision: str, batch_size: int, threads: int | None, shape: tuple[int, ...]
-) -> Call:
-    """What `compile` gives, of a model that `prepared` made."""
-    graph = freeze(model, batch_size, shape)
-    run = engine.start(engine.convert(graph), (batch_size, *shape), precision, threads)
-    return answering(graph, run)
+    def __init__(self, model: keras.Model, engine: Engine, precision: str) -> None:
+        self._engine, self._precision = engine, precision
+        self._model = fold(model)
+        if (engine.name, precision) == ("tensorflow", "bfloat16"):
+            self._model = in_bfloat16(self._model)
+        self._converted: dict[tuple[int, ...], tuple[Graph, Any]] = {}
+
+    def compile(self, batch_size: int, threads: int | None, shape: tuple[int, ...]) -> Call:
+        """The call for batches of that size. Two threads must not call it at the same time."""
+        if shape not in self._converted:
+            graph = self._engine.graph(self._model, shape)
+            artifact = self._engine.convert(graph)
+            # What was converted need not be kept twice.
+            self._converted[shape] = replace(graph, function=None), artifact
+        graph, artifact = self._converted[shape]
+        return answering(graph, self._engine.start(artifact, (batch_size, *shape), self._precision, threads))
 
 
 def answering(graph: Graph, run: Callable[[np.ndarray], list[np.ndarray]]) -> Call:
@@ -196,10 +214,9 @@ def _start_tensorflow(graph: Graph, shape: tuple[int, ...], precision: str, thre
                 f"threads={threads}. Call tf.config.threading.set_intra_op_parallelism_threads({threads}) at the start "
                 f"of the program, or set TF_NUM_INTRAOP_THREADS={threads}."
             ) from None
-    function = graph.function
 
     def run(images: np.ndarray) -> list[np.ndarray]:
-        return [value.numpy() for value in function(tf.constant(images))]
+        return [value.numpy() for value in graph.function(tf.constant(images))]
 
     return run
 
@@ -208,7 +225,7 @@ def _convert_to_openvino(graph: Graph) -> Any:
     import openvino
 
     with quiet():
-        model = openvino.convert_model(graph.function.graph)
+        model = openvino.convert_model(graph.function)
     outputs = [model.output(tensor.name) for tensor in graph.function.outputs]
     model = openvino.Model([output.get_node() for output in outputs], model.get_parameters(), "network")
     model.inputs[0].set_names({INPUT})
@@ -323,11 +340,12 @@ def quiet() -> Iterator[None]:
 ENGINES = {
     engine.name: engine
     for engine in (
-        Engine("tensorflow", ("tensorflow",), "tensorflow", ("float32", "bfloat16"), lambda graph: graph,
+        Engine("tensorflow", ("tensorflow",), "tensorflow", ("float32", "bfloat16"), False, lambda graph: graph,
                _start_tensorflow),
-        Engine("openvino", ("openvino",), "openvino", ("float32", "bfloat16"), _convert_to_openvino, _start_openvino),
-        Engine("onnxruntime", ("onnxruntime", "tf2onnx", "onnx"), "onnxruntime tf2onnx onnx", ("float32",),
+        Engine("openvino", ("openvino",), "openvino", ("float32", "bfloat16"), False, _convert_to_openvino,
+               _start_openvino),
+        Engine("onnxruntime", ("onnxruntime", "tf2onnx", "onnx"), "onnxruntime tf2onnx onnx", ("float32",), True,
                _convert_to_onnx, _start_onnxruntime),
-        Engine("litert", ("ai_edge_litert",), "ai-edge-litert", ("float32",), _convert_to_litert, _start_litert),
+        Engine("litert", ("ai_edge_litert",), "ai-edge-litert", ("float32",), True, _convert_to_litert, _start_litert),
     )
 }  # fmt: skip

@@ -23,7 +23,7 @@ import tensorflow as tf
 from zoo.deploy import engines, formats
 from zoo.deploy.differences import by_name, flat, relative_difference
 from zoo.deploy.folding import fold
-from zoo.deploy.graphs import Graph, fixed, freeze, input_of
+from zoo.deploy.graphs import Graph, fixed, input_of
 from zoo.files import sha256, sync_folder, write_json
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def export(
     prepared = fold(model)
     examples = examples.astype(input_of(model)[1])
     expected = flat(by_name(model, _in_batches(lambda part: model(part, training=False), examples)))
-    graph = freeze(prepared, None, shape)
+    graph = engines.ENGINES[kind.engine].graph(prepared, shape)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.absolute().parent))
     try:
         file = temporary / kind.file

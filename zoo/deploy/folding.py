@@ -25,7 +25,7 @@ _CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
 _TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 _DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 _SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
-_LINEAR = (*_CONVOLUTIONS, *_TRANSPOSED, *_DEPTHWISE, *_SEPARABLE, layers.Dense)
+LINEAR = (*_CONVOLUTIONS, *_TRANSPOSED, *_DEPTHWISE, *_SEPARABLE, layers.Dense)
 
 _NOTHING_IN_INFERENCE = (
     layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D, layers.AlphaDropout,
@@ -154,7 +154,7 @@ class _Plan:
     def _is_linear(self, node: Any) -> bool:
         layer = node.operation
         return (
-            type(layer) in _LINEAR
+            type(layer) in LINEAR
             and layer.activation is keras.activations.linear
             and self._times_called[id(layer)] == 1
             and not getattr(layer, "quantization_mode", None)

@@ -81,6 +81,7 @@ def _write_saved_model(graph: Graph, path: Path, decode: Decoder | None) -> None
         return dict(zip(graph.output_names, graph.function(images), strict=True))
 
     module = tf.Module()
+    module.weights = [] if graph.model is None else [variable.value for variable in graph.model.variables]
     module.call = tf.function(call, input_signature=[tf.TensorSpec(graph.shape, graph.dtype, name=INPUT)])
     signatures = {"serving_default": module.call}
     if decode is not None:

@@ -212,8 +212,8 @@ class Predictor:
         if self._calibrate is not None:
             network = quantised.Quantised(model, name, self._calibrate)
             return lambda size, shape: network.compile(size, self._threads)
-        engine, prepared = engines.find(name, self.precision), engines.prepared(model, name, self.precision)
-        return lambda size, shape: engines.start(engine, prepared, self.precision, size, self._threads, shape)
+        prepared = engines.Prepared(model, engines.find(name, self.precision), self.precision)
+        return lambda size, shape: prepared.compile(size, self._threads, shape)
 
     def _take(self, source: Export, engine: str) -> None:
         """Run an export in the engine of its file."""

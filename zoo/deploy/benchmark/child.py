@@ -95,11 +95,14 @@ def _ours(model: str) -> Any:
 
 
 def _compiled(built: dict[str, Any], task: dict[str, Any], batch: int, processors: int) -> peers.Call:
-    """Our network in an engine; what is quantised for one size of batch is kept for the others."""
+    """Our network in an engine; what is converted for one size of batch is kept for the others."""
     from zoo.deploy import engines
 
     if task["precision"] != "int8":
-        return engines.compile(built["net"], task["form"], task["precision"], batch, processors)
+        if "prepared" not in built:
+            engine = engines.find(task["form"], task["precision"])
+            built["prepared"] = engines.Prepared(built["net"], engine, task["precision"])
+        return built["prepared"].compile(batch, processors, tuple(task["shape"]))
     from zoo.deploy.quantised import Quantised
 
     if "quantised" not in built:
