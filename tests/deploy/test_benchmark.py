@@ -51,6 +51,36 @@ def test_one_that_fails_is_named_beside_those_that_run(compared):
     assert f"- timm, eager, float32: failed, {compared.failed[BROKEN]}" in benchmark.markdown(compared)
 
 
+def test_one_that_dies_in_a_round_is_named_and_the_others_go_on(monkeypatch):
+    class Told:
+        """A process that answers, or dies at its second measurement."""
+
+        def __init__(self, command, task, threads):
+            self.dies, self.measured = task["form"] == "openvino", 0
+
+        def ask(self, question, **arguments):
+            if question == "measure":
+                self.measured += 1
+                if self.dies and self.measured == 2:
+                    raise benchmark.MeasurementError("the process ended with code -9: it said nothing")
+                return [0.002, 0.002]
+            facts = {"import_s": 1.0, "build_s": 1.0, "params": 3}
+            return facts if question == "build" else {"ready_s": 1.0, "peak_bytes": 1e6}
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(measuring, "Process", Told)
+    rows = [benchmark.Form("zoo", name, "float32") for name in ("openvino", "tensorflow")]
+    found = benchmark.compare("lenet5", rows, repeats=3)
+    assert found.failed == {rows[0]: "the process ended with code -9: it said nothing"}
+    assert [(row.form, row.batch, row.p50_ms, row.calls) for row in found.measured] == [
+        (rows[1], 1, 2.0, 6), (rows[1], 16, 2.0, 6),
+    ]  # fmt: skip
+    with pytest.raises(benchmark.MeasurementError, match="No form of lenet5 could be run. zoo, openvino"):
+        benchmark.compare("lenet5", rows[:1])
+
+
 def test_rounds_are_summed_up_by_hand():
     rounds = [[0.010, 0.030, 0.020], [0.050, 0.050], [0.040, 0.030, 0.020, 0.010]]
     facts = {"peak_bytes": 3e8, "import_s": 1, "build_s": 2, "ready_s": 3, "params": 4}

@@ -1,5 +1,7 @@
 """Every engine that is installed answers as Keras does; what cannot be is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from deploy.networks import of_any_size, of_words, pictures, two_outputs
@@ -37,6 +39,35 @@ def test_engines_read_words_and_keep_earlier_answers(name):
     first = call(one)
     call(two)
     np.testing.assert_allclose(first, model(one), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", engines.ENGINES)
+def test_a_network_is_converted_once_for_all_sizes_of_batch(name):
+    needs(name)
+    model, converted = two_outputs(), []
+    engine = engines.ENGINES[name]
+    counting = replace(engine, convert=lambda graph: (converted.append(graph.shape), engine.convert(graph))[1])
+    prepared = engines.Prepared(model, counting, "float32")
+    for size in (1, 3):
+        x = pictures(size)
+        found, expected = prepared.compile(size, None, (8, 8, 3))(x), model(x)
+        np.testing.assert_allclose(found["policy"], expected["policy"], atol=1e-5)
+    assert converted == [(None, 8, 8, 3)]
+
+
+def test_tensorflow_and_openvino_are_given_variables_and_no_copies():
+    model = two_outputs()
+    for name, engine in engines.ENGINES.items():
+        reads = {node.type for node in engine.graph(model, (8, 8, 3)).function.graph.get_operations()}
+        assert ("ReadVariableOp" in reads) == (name in ("tensorflow", "openvino"))
+
+
+def test_weights_of_convolutions_are_kept_in_bfloat16():
+    engine = engines.ENGINES["tensorflow"]
+    prepared = engines.Prepared(two_outputs(), engine, "bfloat16")
+    kept = {layer.name: str(layer.kernel.dtype) for layer in prepared._model.layers if layer.weights}
+    assert sorted(kept.values()) == ["bfloat16", "float32", "float32"]
+    assert (kept["value"], kept["policy"]) == ("float32", "float32")  # which give the answers
 
 
 def test_a_size_that_is_not_fixed_is_given():

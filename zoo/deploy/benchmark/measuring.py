@@ -249,22 +249,32 @@ def compare(
                 raise
             else:
                 running[row] = process
-        if not running:
-            reasons = "; ".join(f"{form}: {why}" for form, why in failed.items())
-            raise MeasurementError(f"No form of {model} could be run. {reasons}")
         order = list(running)
         for round_ in range(repeats):
             turned = order[round_ % len(order) :] + order[: round_ % len(order)]
             for size in sizes:
                 for row in turned:
+                    if row in failed:
+                        continue
                     progress(f"{model}: round {round_ + 1} of {repeats}, batch {size}: {row}")
-                    answer = running[row].ask("measure", batch=size, seconds=seconds, least=LEAST_CALLS)
-                    times.setdefault((row, size), []).append(answer)
+                    try:
+                        answer = running[row].ask("measure", batch=size, seconds=seconds, least=LEAST_CALLS)
+                    except MeasurementError as error:  # such as a process that was killed for its memory
+                        failed[row] = str(error)
+                        running.pop(row).close()
+                    else:
+                        times.setdefault((row, size), []).append(answer)
     finally:
         for process in running.values():
             process.close()
+    if len(failed) == len(rows):
+        reasons = "; ".join(f"{form}: {why}" for form, why in failed.items())
+        raise MeasurementError(f"No form of {model} could be run. {reasons}")
     measured = tuple(
-        _summary(row, size, times[row, size], {**facts[row], **ready[row, size]}) for size in sizes for row in order
+        _summary(row, size, times[row, size], {**facts[row], **ready[row, size]})
+        for size in sizes
+        for row in order
+        if row not in failed
     )
     return Comparison(model, shape, measured, failed)
 
