@@ -19,9 +19,9 @@ import zoo
 from tuning.plan import Plan
 from tuning.records import COMPLETED, EPOCHS, FAILED
 from zoo import files, runs, training
+from zoo.drawing import undrawn
 from zoo.runs.training import load_data
 from zoo.training.hyperparameters import NAMES, Hyperparameters
-from zoo.weights.undrawn import undrawn
 
 RUN, OUTCOME, ERROR = "run", "outcome.json", "error.txt"
 

@@ -2,9 +2,7 @@
 
 import argparse
 import ast
-import functools
-import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +67,13 @@ def act_by_default(parser: argparse.ArgumentParser, action: str, actions: Sequen
     parser.parse_known_args = parse  # type: ignore[method-assign]
 
 
-def add_export(actions: Any, what: str, module: str, size: str) -> None:
+def add_export(actions: Any, what: str, run: Callable[[argparse.Namespace], None], size: str) -> None:
     """Add the action that writes an application's network for another runtime.
 
     Args:
         actions: The subparsers of the application's command.
         what: What is written, for the help.
-        module: Where its `export_run(folder, out, to=…, size=…)` is.
+        run: Does it, by `zoo.deploy.commands.export_application`.
         size: The side of its pictures that is taken by default, for the help.
     """
     action = actions.add_parser("export", help=f"write {what} for another runtime, and prove it there")
@@ -84,18 +82,4 @@ def add_export(actions: Any, what: str, module: str, size: str) -> None:
     action.add_argument("--size", type=int, metavar="N", help=f"side of the pictures in pixels (default: {size})")
     action.add_argument("--out", type=Path, metavar="DIR", required=True,
         help="folder to make; it appears when all is proven")  # fmt: skip
-    action.set_defaults(run=functools.partial(_export, module))
-
-
-def _export(module: str, arguments: argparse.Namespace) -> None:
-    from zoo.deploy import formats
-    from zoo.deploy.commands import told
-    from zoo.deploy.exports import refuse_path
-
-    formats.find(arguments.to)
-    refuse_path(arguments.out)
-    if arguments.size is not None and arguments.size < 1:
-        raise ValueError(f"--size must be at least 1. Received: --size {arguments.size}")
-    exporting = importlib.import_module(module)
-    written = exporting.export_run(arguments.folder, arguments.out, to=arguments.to, size=arguments.size)
-    print("\n".join(told(written)))
+    action.set_defaults(run=run)

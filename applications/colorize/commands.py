@@ -42,7 +42,7 @@ def add(commands: Any) -> None:
     action.add_argument("--out", type=Path, metavar="DIR", default=Path(),
         help="folder for NAME-colorized.png (default: here)")  # fmt: skip
     action.set_defaults(run=_apply)
-    add_export(actions, "the network", "applications.colorize.exporting", "that of the training")
+    add_export(actions, "the network", _export, "that of the training")
 
 
 def _add_training(action: argparse.ArgumentParser) -> None:
@@ -151,3 +151,10 @@ def _apply(arguments: argparse.Namespace) -> None:
         values = read_image(path, value_range=(0, 255)).round().astype("uint8")
         files.write_atomic(target, encode(colourist.colour(values, arguments.temperature)))
         print(target)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from applications.colorize.exporting import export_run
+    from zoo.deploy.commands import export_application
+
+    export_application(arguments, export_run)

@@ -45,7 +45,7 @@ def add(commands: Any) -> None:
     action.add_argument("picture", type=Path, metavar="PICTURE", help="of any size")
     action.add_argument("--out", type=Path, metavar="FILE.png", default=Path("segmented.png"))
     action.set_defaults(run=_predict)
-    add_export(actions, "the network", "applications.segment.exporting", "that of the training")
+    add_export(actions, "the network", _export, "that of the training")
 
 
 def _add_training(action: Any) -> None:
@@ -155,3 +155,10 @@ def _predict(arguments: argparse.Namespace) -> None:
     answer = learning.answers(model, config, values[None])[0]
     drawing.overlay(values, answer, classes, arguments.out)
     print(arguments.out)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from applications.segment.exporting import export_run
+    from zoo.deploy.commands import export_application
+
+    export_application(arguments, export_run)

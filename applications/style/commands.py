@@ -61,7 +61,7 @@ def add(commands: Any) -> None:
     action.add_argument("--out", type=Path, metavar="DIR", default=Path(),
         help="folder for NAME-styled.png (default: here)")  # fmt: skip
     action.set_defaults(run=_transform)
-    add_export(actions, "a trained network", "applications.style.exporting", "256")
+    add_export(actions, "a trained network", _export, "256")
 
 
 def _add_body(action: argparse.ArgumentParser) -> None:
@@ -217,3 +217,10 @@ def _transform(arguments: argparse.Namespace) -> None:
     for path, target in zip(arguments.pictures, targets, strict=True):
         files.write_atomic(target, encode(johnson.transform(model, _read(path, None))))
         print(target)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from applications.style.exporting import export_run
+    from zoo.deploy.commands import export_application
+
+    export_application(arguments, export_run)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable
 
 import keras
 
@@ -55,16 +56,30 @@ def export_network(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(written.manifest))
         return
-    print("\n".join(told(written)))
+    _tell(written)
 
 
-def told(written: Export) -> tuple[str, str]:
-    """An export in two lines: what was written, and what the comparison found."""
-    what = f"{written.folder}: {written.manifest['bytes'] / 1e6:.1f} MB, {written.manifest['precision']}"
-    return what, _proof(written)
+def export_application(arguments: argparse.Namespace, export_run: Callable[..., Export]) -> None:
+    """`zoo segment export RUN` and the like, whose options are those of `zoo.options.add_export`.
+
+    Args:
+        arguments: What the command line gave.
+        export_run: Writes the network of a run: `export_run(folder, out, to=…, size=…)`.
+    """
+    formats.find(arguments.to)
+    refuse_path(arguments.out)
+    if arguments.size is not None and arguments.size < 1:
+        raise ValueError(f"--size must be at least 1. Received: --size {arguments.size}")
+    _tell(export_run(arguments.folder, arguments.out, to=arguments.to, size=arguments.size))
+
+
+def _tell(written: Export) -> None:
+    print(f"{written.folder}: {written.manifest['bytes'] / 1e6:.1f} MB, {written.manifest['precision']}")
+    print(_proof(written))
 
 
 def _proof(written: Export) -> str:
+    """What the comparison found, in one line."""
     compared = written.manifest["compared"]
     parts = [
         f"read by {written.format.engine} and compared on {compared['examples']} examples: differs from Keras by "
