@@ -75,6 +75,7 @@ def test_a_second_fold_begins_anew():
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive  # more of the trainings above
 def test_a_short_run(tmp_path, capsys):
     options = ["--models", "simple_cnn", "--epochs", "3", "--out", str(tmp_path / "t.md")]
     rows = benchmark.main([*options, "--only", "label smoothing 0.1", "flip"])
