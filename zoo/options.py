@@ -1,4 +1,4 @@
-"""What command lines share: values of options by name, and an action that need not be named."""
+"""What command lines share: values of options by name, an action that need not be named, the action `export`."""
 
 import argparse
 import ast

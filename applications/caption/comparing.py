@@ -10,7 +10,7 @@ import numpy as np
 
 from applications.caption import baselines, learning
 from applications.caption.config import NETWORKS, Captioning
-from applications.caption.scores import score
+from applications.caption.scores import cells, score
 
 BLIND = "gru, blind"
 
@@ -51,12 +51,10 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     rows = ["| | exact match | BLEU-1 | BLEU-2 | BLEU-3 | BLEU-4 | CIDEr-D | minutes |", "|---|" + "---:|" * 7]
     for name, result in found.items():
         if "exact" in result:
-            numbers = [f"{value:.3f}" for value in (result["exact"], *result["bleu"])]
             minutes = f"{result['seconds'] / 60:.1f}" if "seconds" in result else ""
-            rows.append("| " + " | ".join([name, *numbers, f"{result['cider']:.2f}", minutes]) + " |")
+            rows.append("| " + " | ".join([name, *cells(result), minutes]) + " |")
     rows += ["", "| embedding finds | R@1 | R@5 | R@10 | median rank |", "|---|" + "---:|" * 4]
     for name, one in found["embedding"].items():
         if name != "seconds":
-            numbers = [f"{value:.3f}" for value in one["recall"]]
-            rows.append("| " + " | ".join([name, *numbers, f"{one['median_rank']:g}"]) + " |")
+            rows.append("| " + " | ".join([name, *cells(one)]) + " |")
     return "\n".join(rows)

@@ -1,7 +1,6 @@
 """The page of a run: test pictures with what was said of them, where the network looked, scores."""
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 
 from applications.caption import baselines, drawing
 from applications.caption.scenes import Captioned
-from applications.caption.scores import score
+from applications.caption.scores import cells, score
 from zoo.report.summary import Sheet, Table, write_summary
 
 SHEET, ATTENTION = "sheet.png", "attention.png"
@@ -49,9 +48,9 @@ def _said(folder: Path, run: Any, part: Captioned, known: Captioned) -> tuple[li
         dataclasses.asdict(score([baselines.constant(one)] * len(part), part.captions)) for one in (known, part)
     )
     rows = [
-        _row("the network", run.result),
-        _row("most frequent training sentence", constant),
-        _row("best single sentence in hindsight", hindsight),
+        ("the network", *cells(run.result)),
+        ("most frequent training sentence", *cells(constant)),
+        ("best single sentence in hindsight", *cells(hindsight)),
     ]
     heads = ("", "exact match", *(f"BLEU-{order}" for order in range(1, 5)), "CIDEr-D")
     return [
@@ -63,21 +62,13 @@ def _said(folder: Path, run: Any, part: Captioned, known: Captioned) -> tuple[li
               "Exact match: the sentence is one of the picture's, word for word.")]  # fmt: skip
 
 
-def _row(name: str, found: dict[str, Any]) -> Sequence[str]:
-    return (name, *(f"{value:.3f}" for value in (found["exact"], *found["bleu"])), f"{found['cider']:.2f}")
-
-
 def _found(folder: Path, run: Any, part: Captioned) -> tuple[list[Sheet], list[Table]]:
     sentence = part.captions[0][0]
     numbers = np.array([number for number, _ in run.retrieve(sentence, part, most=min(len(part), _SHOWN // 2))])
     texts = [part.captions[number] for number in numbers]
     same = [sentence if sentence in known else known[0] for known in texts]
     drawing.sheet(part.pictures[numbers], same, [(sentence,)] * len(same), folder / SHEET)
-    rows = [
-        (name, *(f"{value:.3f}" for value in found["recall"]), f"{found['median_rank']:g}")
-        for name, found in run.result.items()
-        if name != "seconds"
-    ]
+    rows = [(name, *cells(found)) for name, found in run.result.items() if name != "seconds"]
     return [
         Sheet("The pictures nearest to a sentence", (folder / SHEET).read_bytes(), "Pictures, the nearest first",
               f"“{sentence}”. In red a picture that shows something else, with its own sentence."),

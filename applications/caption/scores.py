@@ -2,7 +2,7 @@
 
 import collections
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,3 +162,10 @@ def retrieval(similarities: np.ndarray, right: np.ndarray) -> Retrieval:
     ranks = 1 + ((similarities >= best) & ~right).sum(1)
     first, fifth, tenth = (float((ranks <= most).mean()) for most in (1, 5, 10))
     return Retrieval((first, fifth, tenth), float(np.median(ranks)))
+
+
+def cells(found: Mapping[str, Any]) -> list[str]:
+    """A `Scores` or a `Retrieval`, as plain JSON has it, as the cells of a table's row."""
+    if "exact" in found:
+        return [*(f"{value:.3f}" for value in (found["exact"], *found["bleu"])), f"{found['cider']:.2f}"]
+    return [*(f"{value:.3f}" for value in found["recall"]), f"{found['median_rank']:g}"]

@@ -172,13 +172,14 @@ def train(config: Segmentation, folder: str | Path | None = None) -> tuple[keras
             callbacks=callbacks,
             checkpoints=store,
         )
-    found = evaluate(model, config, parts["test"])
+    part = parts["test"]
+    answered = answers(model, config, part.pictures)
+    found = score(part.masks, answered, len(part.classes))
     if folder is not None:
         with tempfile.TemporaryDirectory() as temporary:
             model.save(Path(temporary) / MODEL)
             files.write_atomic(folder / MODEL, (Path(temporary) / MODEL).read_bytes())
-        shown = answers(model, config, parts["test"].pictures[: report.SHOWN])
-        report.write(folder, config, parts["test"], shown, found)
+        report.write(folder, config, part, answered, found)
         iou = {name: None if np.isnan(value) else value for name, value in zip(known.classes, found.iou, strict=True)}
         files.write_json(folder / RESULT, {**dataclasses.asdict(found), "iou": iou})
     return model, found

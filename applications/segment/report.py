@@ -14,7 +14,7 @@ from zoo.report.summary import Sheet, Table, write_summary
 SHEET = "sheet.png"
 
 # Pictures on the sheet.
-SHOWN = 8
+_SHOWN = 8
 
 
 def write(folder: Path, config: Segmentation, part: Scenes, answers: np.ndarray, found: Scores) -> Path:
@@ -24,14 +24,14 @@ def write(folder: Path, config: Segmentation, part: Scenes, answers: np.ndarray,
         folder: The run folder.
         config: What it was trained by.
         part: The test split.
-        answers: (pictures, height, width) the classes that the network gives its first `SHOWN` pictures.
+        answers: (pictures, height, width) the classes that the network gives its pixels.
         found: The scores on it.
 
     Returns:
         Path of the page.
     """
-    drawn = {"truth": part.masks[: len(answers)], "the network": answers}
-    drawing.sheet(part.pictures[: len(answers)], drawn, part.classes, folder / SHEET)
+    drawn = {"truth": part.masks[:_SHOWN], "the network": answers[:_SHOWN]}
+    drawing.sheet(part.pictures[:_SHOWN], drawn, part.classes, folder / SHEET)
     whole = {
         "mean IoU": found.mean_iou,
         "near borders": found.boundary_iou,

@@ -25,7 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.deploy.folding import fold
-from zoo.deploy.graphs import INPUT, Graph, fixed, freeze, input_of, trace
+from zoo.deploy.graphs import INPUT, Graph, fixed, input_of, trace
 from zoo.deploy.precision import in_bfloat16
 
 # OpenVINO's converter, and NNCF, tell their makers of each use through this package where it is installed; without a
@@ -66,7 +66,7 @@ class Engine:
 
     def graph(self, model: keras.Model, shape: tuple[int | None, ...]) -> Graph:
         """A network for examples of a shape, in batches of any size, as `convert` takes it."""
-        return (freeze if self.is_frozen else trace)(model, None, shape)
+        return trace(model, shape, is_frozen=self.is_frozen)
 
     @property
     def is_installed(self) -> bool:

@@ -1,6 +1,6 @@
 """A network as one TensorFlow function: what every engine is made from."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -60,19 +60,22 @@ def fixed(shape: tuple[int | None, ...]) -> tuple[int, ...] | None:
     return sizes if len(sizes) == len(shape) else None
 
 
-def trace(model: keras.Model, batch_size: int | None, input_shape: tuple[int | None, ...] | None = None) -> Graph:
-    """Trace a model for inference; its variables stay what they are.
+def trace(model: keras.Model, input_shape: tuple[int | None, ...], *, is_frozen: bool = False) -> Graph:
+    """Trace a model for inference, for batches of any size.
+
+    TensorFlow runs the variables as they are. Constants would make ResNet-50 faster for one picture, by 7 % in float32
+    and a third in bfloat16, and hardly for 16, but take ten times their bytes and, for VGG-16, minutes.
 
     Args:
         model: A built model with one input.
-        batch_size: Examples of a call; None for any number.
-        input_shape: Shape of an example; None for the model's own.
+        input_shape: Shape of an example.
+        is_frozen: Whether variables become constants, as some converters want them.
 
     Raises:
         ValueError: The model is not built, or has several inputs.
     """
-    shape, dtype = input_of(model)
-    shape = (batch_size, *(input_shape or shape))
+    _, dtype = input_of(model)
+    shape = (None, *input_shape)
     names = _names(model)
 
     def call(images: tf.Tensor) -> list[tf.Tensor]:
@@ -81,25 +84,10 @@ def trace(model: keras.Model, batch_size: int | None, input_shape: tuple[int | N
         return [tf.cast(value, tf.float32) if value.dtype.is_floating else value for value in values]
 
     traced = tf.function(call, input_signature=[tf.TensorSpec(shape, dtype, name=INPUT)], autograph=False)
-    return Graph(traced.get_concrete_function(), shape, dtype, names, model)
-
-
-def freeze(model: keras.Model, batch_size: int | None, input_shape: tuple[int | None, ...] | None = None) -> Graph:
-    """Trace a model for inference and turn its variables into constants, as converters want them.
-
-    TensorFlow itself runs what `trace` gives. Constants would make ResNet-50 faster for one picture, by 7 % in float32
-    and a third in bfloat16, and hardly for 16, but take ten times their bytes and, for VGG-16, minutes.
-
-    Args:
-        model: A built model with one input.
-        batch_size: Examples of a call; None for any number.
-        input_shape: Shape of an example; None for the model's own.
-
-    Raises:
-        ValueError: The model is not built, or has several inputs.
-    """
-    graph = trace(model, batch_size, input_shape)
-    return replace(graph, function=convert_variables_to_constants_v2(graph.function), model=None)
+    function = traced.get_concrete_function()
+    if is_frozen:
+        return Graph(convert_variables_to_constants_v2(function), shape, dtype, names)
+    return Graph(function, shape, dtype, names, model)
 
 
 def _names(model: keras.Model) -> tuple[str, ...]:
