@@ -5,13 +5,15 @@
     python benchmarks/everything.py --parts inference --models resnet50 mobilenet_v2 --precisions bfloat16
 
 Inference at batch 1 and 16, build, first and later training steps beside `model.fit`, training beside torchvision, and
-our network in each engine and in int8. Of ours and of the peers every form is measured and the best counts; `--quick`
-measures three networks, and of each library what is expected to win. Each answer is one line of the results' file: a
+our network in each engine and in int8. Of ours and of the peers every form is measured and the best counts, also
+without what PyTorch makes of frozen weights; `--quick` measures three networks, and of each library what is expected to
+win. Each answer is one line of the results' file: a
 run that was killed goes on where it was, and what was measured with other options is refused. The tables are written
 again after each answer. One machine, nothing else running: the load at the start is told.
 """
 
 import argparse
+import dataclasses
 import json
 import statistics
 import sys
@@ -27,7 +29,7 @@ import train_step
 
 from zoo import files
 from zoo.deploy import benchmark
-from zoo.deploy.benchmark import tables
+from zoo.deploy.benchmark import peers, tables
 
 MODELS = (
     "resnet50", "resnet152", "densenet121", "densenet201", "inception_v3", "inception_resnet_v2", "mobilenet",
@@ -35,7 +37,6 @@ MODELS = (
 )  # fmt: skip
 QUICK_MODELS = ("resnet50", "mobilenet_v2", "mobilenet")
 TRAINED, QUICK_TRAINED = ("resnet50", "mobilenet_v2"), ("resnet50",)
-LIBRARIES = ("keras.applications", "torchvision", "timm")
 PRECISIONS = ("float32", "bfloat16", "int8")
 PARTS = ("inference", "build", "steps", "training")
 BATCHES = (1, 16)
@@ -46,10 +47,10 @@ NUM_AIMED, NUM_NETWORKS = 10, 12
 INT8_TARGET = 1.3  # against bfloat16, where the processor has AMX or VNNI
 BUILD_TARGET, FIRST_STEP_TARGET, STEADY_TARGET, TRAINING_TARGET = 0.5, 1 / 3, 1.15, 1.0
 
-# With `--quick` only what is expected to win: compiling takes most of the time. Of torchvision and timm the first that
-# has the network is measured.
+# With `--quick` only what is expected to win: compiling takes most of the time.
+FROZEN = "compiled, frozen"
 QUICK_SLOW_ENGINES = ("litert", "onnxruntime")
-QUICK_FORMS = ("compiled, frozen",)
+QUICK_FORMS = (FROZEN,)
 QUICK_TRAINING = ("Trainer", "model.fit", "compiled, channels last")
 
 
@@ -95,8 +96,9 @@ def inference(model: str, precision: str, options: argparse.Namespace) -> dict[s
         rows = benchmark.forms(model, None, ["bfloat16", "int8"])
         rows = [row for row in rows if not (options.quick and row.form in QUICK_SLOW_ENGINES)]
         return _compared(model, rows, options)
-    others = [peer for peer in LIBRARIES if benchmark.NETWORKS[model][peer]]
-    if options.quick and "torchvision" in others and "timm" in others:
+    have = benchmark.NETWORKS[model]
+    others = [peer for peer in options.peers if peer not in have or have[peer]]
+    if options.one_torch and "torchvision" in others and "timm" in others:
         others.remove("timm")
     rows = benchmark.forms(model, None, [precision], others)
     if options.quick:
@@ -135,28 +137,42 @@ def verdict(value: float, target: float, *, is_least: bool = True) -> str:
 
 
 def inference_table(comparisons: Iterable[benchmark.Comparison]) -> list[str]:
-    """The best of ours against the best of the peers, and what they come to."""
-    lines = ["| network | precision | batch | best of ours | ms | best peer | ms | times | target |",
-             "| --- | --- | ---: | --- | ---: | --- | ---: | ---: | --- |"]  # fmt: skip
-    times: dict[tuple[str, int], dict[str, float]] = {}
+    """The best of ours against the best of the libraries, and what they come to; again without frozen weights.
+
+    A library's forms are those it comes with; ours through Keras's export is nobody's, and does not count here.
+    """
+    lines = ["| network | precision | batch | best of ours | ms | best peer | ms | times | target | best peer without "
+             "frozen weights | ms | times |",
+             "| --- | --- | ---: | --- | ---: | --- | ---: | ---: | --- | --- | ---: | ---: |"]  # fmt: skip
+    times: dict[tuple[str, int, str], dict[str, float]] = {}
     for comparison in comparisons:
-        for ours, theirs in benchmark.ratios(comparison):
+        rows = [row for row in comparison.measured if row.form.who in (peers.OURS, *peers.LIBRARIES)]
+        thawed = [row for row in rows if row.form.form != FROZEN]
+        for ours, theirs in benchmark.ratios(dataclasses.replace(comparison, measured=tuple(rows))):
+            precision, batch = ours.form.precision, ours.batch
             ratio = theirs.p50_ms / ours.p50_ms
-            times.setdefault((ours.form.precision, ours.batch), {})[comparison.model] = ratio
+            times.setdefault((precision, batch, ""), {})[comparison.model] = ratio
+            others = " | |"
+            if any(row.form.form in train_peers.TORCH_FORMS for row in thawed):
+                other = tables.best(thawed, precision, batch, is_ours=False)
+                assert other, "there is one that is not frozen"
+                gain = other.p50_ms / ours.p50_ms
+                times.setdefault((precision, batch, ", without frozen weights"), {})[comparison.model] = gain
+                others = f"{other.form.who}, {other.form.form} | {other.p50_ms:.1f} | {gain:.2f}"
             lines.append(
-                f"| {comparison.model} | {ours.form.precision} | {ours.batch} | {ours.form.form} | {ours.p50_ms:.1f} | "
+                f"| {comparison.model} | {precision} | {batch} | {ours.form.form} | {ours.p50_ms:.1f} | "
                 f"{theirs.form.who}, {theirs.form.form} | {theirs.p50_ms:.1f} | {ratio:.2f} | "
-                f"{verdict(ratio, TARGETS[ours.form.precision])} |"
+                f"{verdict(ratio, TARGETS[precision])} | {others} |"
             )
     lines.append("")
-    for (precision, batch), ratios in times.items():
+    for (precision, batch, which), ratios in sorted(times.items(), key=lambda item: item[0][2]):
         target = TARGETS[precision]
         reached = sum(ratio >= target for ratio in ratios.values())
         slowest = min(ratios, key=ratios.__getitem__)
         aim = f"aimed at: {NUM_AIMED} of {NUM_NETWORKS}" if len(ratios) == NUM_NETWORKS else "a subset"
         lines.append(
-            f"- {precision}, batch {batch}: at least {target:g} times on {reached} of {len(ratios)} networks ({aim}); "
-            f"lowest {ratios[slowest]:.2f} ({slowest}), median {statistics.median(ratios.values()):.2f}"
+            f"- {precision}, batch {batch}{which}: at least {target:g} times on {reached} of {len(ratios)} networks "
+            f"({aim}); lowest {ratios[slowest]:.2f} ({slowest}), median {statistics.median(ratios.values()):.2f}"
         )
     return lines
 
@@ -319,6 +335,10 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
                         help=f"networks (default: {' '.join(MODELS)})")  # fmt: skip
     parser.add_argument("--trained", nargs="+", choices=benchmark.NETWORKS, metavar="MODEL",
                         help=f"networks of the part training (default: {' '.join(TRAINED)})")  # fmt: skip
+    parser.add_argument("--peers", nargs="+", choices=peers.PEERS, default=peers.LIBRARIES, metavar="PEER",
+                        help=f"of {', '.join(peers.PEERS)} (default: {' '.join(peers.LIBRARIES)})")  # fmt: skip
+    parser.add_argument("--one-torch", action="store_true", help="timm only where torchvision lacks the network: each "
+                        "form has a process, and eleven of VGG-16 are more than 24 GB hold")  # fmt: skip
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="(default: all)")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS, help="(default: all)")
     parser.add_argument("--repeats", type=int, default=7, help="rounds of inference (default: 7)")
@@ -330,8 +350,10 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     options = parser.parse_args(arguments)
     options.models = options.models or list(QUICK_MODELS if options.quick else MODELS)
     options.trained = options.trained or list(QUICK_TRAINED if options.quick else TRAINED)
+    options.one_torch |= options.quick
     machine = benchmark.machine()
-    kept = {name: getattr(options, name) for name in ("repeats", "seconds", "rounds", "quick")}
+    kept = {name: getattr(options, name) for name in ("repeats", "seconds", "rounds", "quick", "one_torch")}
+    kept["peers"] = list(options.peers)
     try:
         results = Results(options.results, {**kept, "processor": machine["processor"], "versions": machine["versions"]})
     except ValueError as error:

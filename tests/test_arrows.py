@@ -34,7 +34,7 @@ ALLOWED = {
     "zoo.deploy.commands": {"zoo"},
     "zoo.deploy.sources": {"zoo"},
     "zoo.deploy.benchmark": {"zoo"},
-    "zoo.deploy": {"zoo.deploy", "zoo.files", "zoo.messages", "zoo.graph", "zoo.runs"},
+    "zoo.deploy": {"zoo.deploy", "zoo.files", "zoo.messages", "zoo.graph", "zoo.weights", "zoo.runs"},
     "zoo": {"zoo"},
     "tuning": {"tuning", "zoo"},
     "applications": {"applications", "zoo", "tuning"},

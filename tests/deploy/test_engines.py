@@ -7,7 +7,7 @@ import pytest
 from deploy.networks import of_any_size, of_words, pictures, two_outputs
 
 import zoo
-from zoo.deploy import engines
+from zoo.deploy import engines, fold
 
 PAIRS = [(name, precision) for name, engine in engines.ENGINES.items() for precision in engine.precisions]
 
@@ -55,11 +55,31 @@ def test_a_network_is_converted_once_for_all_sizes_of_batch(name):
     assert converted == [(None, 8, 8, 3)]
 
 
-def test_tensorflow_and_openvino_are_given_variables_and_no_copies():
+def test_no_graph_holds_weights_as_constants():
     model = two_outputs()
     for name, engine in engines.ENGINES.items():
-        reads = {node.type for node in engine.graph(model, (8, 8, 3)).function.graph.get_operations()}
-        assert ("ReadVariableOp" in reads) == (name in ("tensorflow", "openvino"))
+        graph = engine.graph(model, (8, 8, 3))
+        kinds = {node.type for node in graph.function.graph.get_operations()}
+        assert ("ReadVariableOp" in kinds) == (name != "onnxruntime")
+        assert len(graph.weights) == (len(model.variables) if name == "onnxruntime" else 0)
+        constants = [node.outputs[0].shape for node in graph.function.graph.get_operations() if node.type == "Const"]
+        assert max(shape.num_elements() for shape in constants) <= 4  # of weights the smallest has 5
+
+
+def test_what_onnx_does_to_weights_alone_is_done_before():
+    needs("onnxruntime")
+    import onnx
+
+    engine = engines.ENGINES["onnxruntime"]
+    model = fold(two_outputs())
+    written = onnx.load_from_string(engine.convert(engine.graph(model, (8, 8, 3))))
+    assert [item.name for item in written.graph.input] == ["images"]
+    values = {item.name: onnx.numpy_helper.to_array(item) for item in written.graph.initializer}
+    (convolution,) = (node for node in written.graph.node if node.op_type == "Conv")
+    kernel = np.asarray(model.layers[1].kernel).transpose(3, 2, 0, 1)  # (out, in, height, width) there
+    np.testing.assert_array_equal(values[convolution.input[1]], kernel)
+    np.testing.assert_array_equal(values[convolution.input[2]].ravel(), model.layers[1].bias)
+    onnx.checker.check_model(written)
 
 
 def test_weights_of_convolutions_are_kept_in_bfloat16():

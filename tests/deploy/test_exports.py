@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from deploy.networks import needs_format, of_any_size, of_words, pictures, two_outputs
 
+import zoo
 from zoo.deploy import Predictor, export, exports, formats, open_export
 from zoo.weights import Preprocessing
 
@@ -81,6 +82,18 @@ def test_a_damaged_export_is_refused(tmp_path):
         open_export(tmp_path / "out")
     with pytest.raises(ValueError, match=r"is no export: it has no manifest\.json\."):
         open_export(tmp_path)
+    zoo.weights.save(of_words(), tmp_path / "weights")
+    with pytest.raises(ValueError, match=r"is no export: its manifest\.json is of something else"):
+        Predictor(tmp_path / "weights")
+
+
+def test_a_float_export_is_not_run_in_8_bits(tmp_path):
+    needs_format("openvino")
+    export(of_words(), tmp_path / "out", to="openvino", examples=np.ones((2, 12), "int32"))
+    with pytest.raises(
+        ValueError, match="holds float32 for openvino, which stays as it is. Received: precision='int8'"
+    ):
+        Predictor(tmp_path / "out", precision="int8")
 
 
 def test_an_export_has_its_engine_and_its_precision(tmp_path):

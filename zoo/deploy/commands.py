@@ -1,33 +1,52 @@
 """What `zoo export` does, and `--engine` of `zoo predict` and `zoo evaluate`. The options are in `zoo.cli`."""
 
 import argparse
+import functools
 import json
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
-from zoo.deploy import formats, sources
+from zoo.deploy import engines, formats, sources
+from zoo.deploy.engines import Answer
 from zoo.deploy.exports import Export, export, refuse_path
 from zoo.deploy.predictor import Predictor
 
 
-def predictor(arguments: argparse.Namespace, model: keras.Model, batch_size: int) -> Predictor | None:
-    """What answers for a command; None without `--engine`.
+def check_engine(arguments: argparse.Namespace) -> None:
+    """Refuse `--engine` and `--precision` before anything is built.
+
+    Raises:
+        ValueError: `--precision` without `--engine`, or an engine that is not installed or lacks the precision.
+    """
+    if arguments.engine is None and arguments.precision != "float32":
+        raise ValueError(f"--precision is an engine's. Give --engine. Received: --precision {arguments.precision}")
+    if arguments.engine not in (None, "auto"):
+        engines.find(arguments.engine, arguments.precision)
+
+
+def predictor(arguments: argparse.Namespace, model: keras.Model, batch_size: int) -> Callable[[Any], Answer] | None:
+    """What answers for a command, made ready by the first examples; None without `--engine`.
 
     What `auto` found goes to the standard error output.
 
     Raises:
-        ValueError: `--precision` without `--engine`; or what `Predictor` refuses.
+        ValueError: What `check_engine` refuses; when it is called, what `Predictor` refuses.
     """
+    check_engine(arguments)
     if arguments.engine is None:
-        if arguments.precision != "float32":
-            raise ValueError(f"--precision is an engine's. Give --engine. Received: --precision {arguments.precision}")
         return None
-    found = Predictor(model, engine=arguments.engine, precision=arguments.precision, batch_sizes=(batch_size,))
-    if arguments.engine == "auto":
-        print(found.why, file=sys.stderr)
-    return found
+
+    @functools.cache
+    def ready() -> Predictor:
+        found = Predictor(model, engine=arguments.engine, precision=arguments.precision, batch_sizes=(batch_size,))
+        if arguments.engine == "auto":
+            print(found.why, file=sys.stderr)
+        return found
+
+    return lambda examples: ready()(examples)
 
 
 def export_network(arguments: argparse.Namespace) -> None:

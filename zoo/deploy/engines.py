@@ -16,7 +16,8 @@ import importlib.util
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +26,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.deploy.folding import fold
-from zoo.deploy.graphs import INPUT, Graph, fixed, input_of, trace
+from zoo.deploy.graphs import INPUT, Graph, fixed, input_of, module, output_names, trace
 from zoo.deploy.precision import in_bfloat16
 
 # OpenVINO's converter, and NNCF, tell their makers of each use through this package where it is installed; without a
@@ -40,6 +41,8 @@ Call = Callable[[np.ndarray], Answer]
 # What ONNX Runtime 1.31 and tf2onnx 1.17 both know.
 ONNX_OPSET = 18
 
+_SIGNATURE = "serving_default"
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -50,7 +53,7 @@ class Engine:
         packages: What has to be importable.
         install: What brings them.
         precisions: The arithmetic that it can do.
-        is_frozen: Whether what it converts must hold its weights as constants.
+        takes_weights: Whether `convert` wants the weights as further inputs, not as variables.
         convert: From a network to what the engine reads.
         start: From that, the shape of a batch, the precision and the number of threads to a call, which takes a batch
             and gives its outputs in their order.
@@ -60,13 +63,19 @@ class Engine:
     packages: tuple[str, ...]
     install: str
     precisions: tuple[str, ...]
-    is_frozen: bool
+    takes_weights: bool
     convert: Callable[[Graph], Any]
     start: Callable[[Any, tuple[int, ...], str, int | None], Callable[[np.ndarray], list[np.ndarray]]]
 
-    def graph(self, model: keras.Model, shape: tuple[int | None, ...]) -> Graph:
-        """A network for examples of a shape, in batches of any size, as `convert` takes it."""
-        return trace(model, shape, is_frozen=self.is_frozen)
+    def graph(self, model: keras.Model, shape: tuple[int | None, ...], outputs: tuple[str, ...] | None = None) -> Graph:
+        """A network for examples of a shape, in batches of any size, as `convert` takes it.
+
+        Args:
+            model: The network.
+            shape: Shape of an example.
+            outputs: Names of its outputs; None for its own, which folding may have changed.
+        """
+        return trace(model, shape, outputs=outputs, weights_as_inputs=self.takes_weights)
 
     @property
     def is_installed(self) -> bool:
@@ -160,8 +169,7 @@ def compile(
     """
     chosen = find(engine, precision)
     for name, value in (("batch_size", batch_size), ("threads", threads)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise ValueError(f"{name} must be a whole number, at least 1. Received: {name}={value!r}")
+        require_count(name, value)
     shape = fixed(input_shape or input_of(model)[0])
     if shape is None:
         raise ValueError(
@@ -170,8 +178,16 @@ def compile(
     return Prepared(model, chosen, precision).compile(batch_size, threads, shape)
 
 
+def require_count(name: str, value: int | None) -> None:
+    """Refuse a number that is not None and not a whole one, at least 1."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ValueError(f"{name} must be a whole number, at least 1. Received: {name}={value!r}")
+
+
 class Prepared:
-    """A network in an engine: folded once, converted once for each shape, compiled for each size of batch.
+    """A network in an engine: folded once, converted once for a shape, compiled for each size of batch.
+
+    What was converted for one shape is kept until another one comes.
 
     Args:
         model: A built model with one input.
@@ -181,6 +197,7 @@ class Prepared:
 
     def __init__(self, model: keras.Model, engine: Engine, precision: str) -> None:
         self._engine, self._precision = engine, precision
+        self._outputs = output_names(model)
         self._model = fold(model)
         if (engine.name, precision) == ("tensorflow", "bfloat16"):
             self._model = in_bfloat16(self._model)
@@ -189,10 +206,10 @@ class Prepared:
     def compile(self, batch_size: int, threads: int | None, shape: tuple[int, ...]) -> Call:
         """The call for batches of that size. Two threads must not call it at the same time."""
         if shape not in self._converted:
-            graph = self._engine.graph(self._model, shape)
+            graph = self._engine.graph(self._model, shape, self._outputs)
             artifact = self._engine.convert(graph)
             # What was converted need not be kept twice.
-            self._converted[shape] = replace(graph, function=None), artifact
+            self._converted = {shape: (replace(graph, function=None), artifact)}
         graph, artifact = self._converted[shape]
         return answering(graph, self._engine.start(artifact, (batch_size, *shape), self._precision, threads))
 
@@ -269,10 +286,11 @@ def _convert_to_onnx(graph: Graph) -> bytes:
     with quiet():
         model, _ = tf2onnx.convert.from_graph_def(
             function.graph.as_graph_def(),
-            input_names=[function.inputs[0].name],
+            input_names=[function.inputs[0].name, *graph.weights],
             output_names=[tensor.name for tensor in function.outputs],
             opset=ONNX_OPSET,
         )
+    _put_weights(model, {name: variable.numpy() for name, variable in graph.weights.items()})
     names = {function.inputs[0].name: INPUT}
     names |= {tensor.name: name for tensor, name in zip(function.outputs, graph.output_names, strict=True)}
     for node in model.graph.node:
@@ -282,6 +300,35 @@ def _convert_to_onnx(graph: Graph) -> bytes:
         value.name = names[value.name]
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     return model.SerializeToString()
+
+
+def _put_weights(model: Any, known: Mapping[str, np.ndarray]) -> None:
+    """Give an ONNX model its weights, and do now what it does to them alone, such as turning a kernel's axes.
+
+    Args:
+        model: An `onnx.ModelProto` that takes them as inputs.
+        known: Their values by name.
+    """
+    from onnx import numpy_helper
+    from onnx.reference import ReferenceEvaluator
+
+    known, constants = dict(known), {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
+    inputs = [item for item in model.graph.input if item.name not in known]
+    nodes = []
+    for node in model.graph.node:  # which come in the order of their work
+        given = {name: known.get(name, constants.get(name)) for name in node.input}
+        of_weights = any(name in known for name in node.input)
+        if of_weights and all(value is not None for value in given.values()):
+            values = ReferenceEvaluator(node, opsets={"": ONNX_OPSET}).run(None, given)
+            known |= dict(zip(node.output, values, strict=True))
+        else:
+            nodes.append(node)
+    used = {name for node in nodes for name in node.input}
+    tensors = [item for item in model.graph.initializer if item.name in used]
+    tensors += [numpy_helper.from_array(np.ascontiguousarray(known[name]), name) for name in known if name in used]
+    for field, items in (("input", inputs), ("node", nodes), ("initializer", tensors)):
+        model.graph.ClearField(field)
+        getattr(model.graph, field).extend(items)
 
 
 def _start_onnxruntime(model: Any, shape: tuple[int, ...], precision: str, threads: int | None) -> Any:
@@ -300,20 +347,44 @@ def _start_onnxruntime(model: Any, shape: tuple[int, ...], precision: str, threa
     return run
 
 
-def _convert_to_litert(graph: Graph) -> bytes:
-    with quiet():
-        return tf.lite.TFLiteConverter.from_concrete_functions([graph.function]).convert()
+@dataclass(frozen=True)
+class LiteRT:
+    """A network for LiteRT.
+
+    Attributes:
+        content: Of the file.
+        outputs: Names of its outputs, in the network's order; the file has them in another.
+    """
+
+    content: bytes
+    outputs: tuple[str, ...]
 
 
-def _start_litert(model: bytes, shape: tuple[int, ...], precision: str, threads: int | None) -> Any:
+def convert_to_litert(graph: Graph, set_up: Callable[[tf.lite.TFLiteConverter], None] = lambda _: None) -> LiteRT:
+    """A network for LiteRT, by way of a SavedModel: TensorFlow makes constants of variables slowly, this does not.
+
+    Args:
+        graph: The network.
+        set_up: Gets the converter before it starts.
+    """
+    with quiet(), tempfile.TemporaryDirectory(prefix="zoo-litert-") as folder:
+        saved = module(graph)
+        tf.saved_model.save(saved, folder, signatures={_SIGNATURE: saved.call})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[_SIGNATURE])
+        set_up(converter)
+        return LiteRT(converter.convert(), graph.output_names)
+
+
+def _start_litert(model: LiteRT, shape: tuple[int, ...], precision: str, threads: int | None) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
     with quiet():
-        interpreter = Interpreter(model_content=model, num_threads=threads or os.cpu_count())
+        interpreter = Interpreter(model_content=model.content, num_threads=threads or os.cpu_count())
         (source,) = (item["index"] for item in interpreter.get_input_details())
         interpreter.resize_tensor_input(source, shape)
         interpreter.allocate_tensors()
-    outputs = [item["index"] for item in interpreter.get_output_details()]
+    places = interpreter.get_signature_runner(_SIGNATURE).get_output_details()
+    outputs = [places[name]["index"] for name in model.outputs]
 
     def run(images: np.ndarray) -> list[np.ndarray]:
         interpreter.set_tensor(source, images)
@@ -346,6 +417,6 @@ ENGINES = {
                _start_openvino),
         Engine("onnxruntime", ("onnxruntime", "tf2onnx", "onnx"), "onnxruntime tf2onnx onnx", ("float32",), True,
                _convert_to_onnx, _start_onnxruntime),
-        Engine("litert", ("ai_edge_litert",), "ai-edge-litert", ("float32",), True, _convert_to_litert, _start_litert),
+        Engine("litert", ("ai_edge_litert",), "ai-edge-litert", ("float32",), False, convert_to_litert, _start_litert),
     )
 }  # fmt: skip

@@ -21,9 +21,9 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.deploy import engines, formats
-from zoo.deploy.differences import by_name, flat, relative_difference
+from zoo.deploy.differences import by_name, expected_of, flat, relative_difference
 from zoo.deploy.folding import fold
-from zoo.deploy.graphs import Graph, fixed, input_of
+from zoo.deploy.graphs import Graph, fixed, input_of, output_names
 from zoo.files import sha256, sync_folder, write_json
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ def export(
         model = with_preprocessing(model, preprocessing)
     prepared = fold(model)
     examples = examples.astype(input_of(model)[1])
-    expected = flat(by_name(model, _in_batches(lambda part: model(part, training=False), examples)))
-    graph = engines.ENGINES[kind.engine].graph(prepared, shape)
+    expected = expected_of(model, examples)
+    graph = engines.ENGINES[kind.engine].graph(prepared, shape, output_names(model))
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.absolute().parent))
     try:
         file = temporary / kind.file
@@ -195,8 +195,12 @@ def open_export(path: str | os.PathLike) -> Export:
         raise ValueError(f"{folder} is no export: it has no {MANIFEST}.") from None
     except ValueError as error:
         raise ValueError(f"{folder / MANIFEST} is damaged: {error}.") from None
-    if manifest.get("format") != FORMAT:
-        raise ValueError(f"{folder / MANIFEST} has format {manifest.get('format')!r}, this version reads {FORMAT}.")
+    if not isinstance(manifest, dict) or "format" not in manifest:
+        raise ValueError(f"{folder} is no export: its {MANIFEST} is of something else.")
+    if manifest["format"] != FORMAT:
+        raise ValueError(f"{folder / MANIFEST} has format {manifest['format']!r}, this version reads {FORMAT}.")
+    if "to" not in manifest:
+        raise ValueError(f"{folder} is no export: its {MANIFEST} is of something else, such as weights.")
     for name, digest in manifest["sha256"].items():
         if not (folder / name).is_file() or sha256(folder / name) != digest:
             raise ValueError(f"{folder / name} is missing or not what was written. Export again.")
@@ -204,10 +208,10 @@ def open_export(path: str | os.PathLike) -> Export:
 
 
 def with_preprocessing(model: keras.Model, preprocessing: "Preprocessing") -> keras.Model:
-    """The model behind the scaling of its pictures: it takes pixels of 0…255 as uint8."""
+    """The model behind the scaling of its pictures: it takes pixels of 0…255 as uint8; a list of outputs is a dict."""
     shape, _ = input_of(model)
     pixels = keras.Input(shape, dtype="uint8", name="pixels")
-    return keras.Model(pixels, model(preprocessing.layer()(pixels)), name=model.name)
+    return keras.Model(pixels, by_name(model, model(preprocessing.layer()(pixels))), name=model.name)
 
 
 def refuse_path(path: str | os.PathLike) -> None:
@@ -250,11 +254,6 @@ def _refuse(
         raise ValueError(f"labels must be one to each of {len(examples)} examples. Received: {labels.shape}")
 
 
-def _in_batches(answer: Any, examples: np.ndarray, size: int = 16) -> Any:
-    parts = [answer(examples[start : start + size]) for start in range(0, len(examples), size)]
-    return keras.tree.map_structure(lambda *values: np.concatenate([np.asarray(value) for value in values]), *parts)
-
-
 def _compared(
     written: Export,
     graph: Graph,
@@ -266,7 +265,8 @@ def _compared(
     """How the file answers in its own runtime, at two sizes of batch; raises where that is not what Keras answers."""
     shape = examples.shape[1:]
     one = written.start("float32", 1, None, shape)
-    found = flat(_in_batches(one, examples, 1))
+    single = [flat(one(example[np.newaxis])) for example in examples]
+    found = [np.concatenate(values) for values in zip(*single, strict=True)]
     several = min(len(examples), 3)
     together = flat(written.start("float32", several, None, shape)(examples[:several]))
     to, int8 = written.manifest["to"], written.manifest["precision"] == "int8"
@@ -353,7 +353,7 @@ def _jpeg_difference(written: Export, model: keras.Model, preprocessing: "Prepro
         read = Image.open(file)
         arrays.append(np.asarray(read.convert("L"))[..., None] if shape[-1] == 1 else np.asarray(read))
     values = [whole_pixels(pixels_only(preprocessing)(array)) if inside else preprocessing(array) for array in arrays]
-    expected = flat(by_name(model, _in_batches(lambda part: model(part, training=False), np.stack(values))))
+    expected = expected_of(model, np.stack(values))
     loaded = tf.saved_model.load(str(written.folder / written.format.file))
     answers = loaded.signatures[formats.JPEG_SIGNATURE](contents=tf.constant(contents))
     found = [answers[name].numpy() for name in sorted(written.graph.output_names)]

@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from zoo.deploy import engines
 from zoo.deploy.engines import quiet
-from zoo.deploy.graphs import INPUT, Graph
+from zoo.deploy.graphs import INPUT, Graph, module
 
 # What reads a string as a picture, in a SavedModel.
 JPEG_SIGNATURE = "serving_jpeg"
@@ -77,23 +77,18 @@ def find(name: str, *, int8: bool = False) -> Format:
 
 
 def _write_saved_model(graph: Graph, path: Path, decode: Decoder | None) -> None:
-    def call(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return dict(zip(graph.output_names, graph.function(images), strict=True))
-
-    module = tf.Module()
-    module.weights = [] if graph.model is None else [variable.value for variable in graph.model.variables]
-    module.call = tf.function(call, input_signature=[tf.TensorSpec(graph.shape, graph.dtype, name=INPUT)])
-    signatures = {"serving_default": module.call}
+    saved = module(graph)
+    signatures = {"serving_default": saved.call}
     if decode is not None:
 
         def call_jpeg(contents: tf.Tensor) -> dict[str, tf.Tensor]:
             spec = tf.TensorSpec(graph.shape[1:], graph.dtype)
-            return call(tf.map_fn(decode, contents, fn_output_signature=spec))
+            return saved.call(tf.map_fn(decode, contents, fn_output_signature=spec))
 
-        module.call_jpeg = tf.function(call_jpeg, input_signature=[tf.TensorSpec((None,), tf.string, name="contents")])
-        signatures[JPEG_SIGNATURE] = module.call_jpeg
+        saved.call_jpeg = tf.function(call_jpeg, input_signature=[tf.TensorSpec((None,), tf.string, name="contents")])
+        signatures[JPEG_SIGNATURE] = saved.call_jpeg
     with quiet():
-        tf.saved_model.save(module, str(path), signatures=signatures)
+        tf.saved_model.save(saved, str(path), signatures=signatures)
 
 
 def _read_saved_model(path: Path, graph: Graph) -> Graph:
@@ -161,17 +156,18 @@ def _read_openvino(path: Path, _: Graph) -> Any:
 
 
 def _write_litert(graph: Graph, path: Path, _: Decoder | None) -> None:
-    path.write_bytes(engines.ENGINES["litert"].convert(graph))
+    path.write_bytes(engines.ENGINES["litert"].convert(graph).content)
 
 
 def _quantise_litert(graph: Graph, examples: np.ndarray, path: Path) -> None:
-    with quiet(), warnings.catch_warnings():
-        # The converter says so of every network whose input stays float32.
-        warnings.filterwarnings("ignore", "Statistics for quantized inputs", UserWarning)
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([graph.function])
+    def set_up(converter: tf.lite.TFLiteConverter) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([example[np.newaxis]] for example in examples)
-        path.write_bytes(converter.convert())
+
+    with warnings.catch_warnings():
+        # The converter says so of every network whose input stays float32.
+        warnings.filterwarnings("ignore", "Statistics for quantized inputs", UserWarning)
+        path.write_bytes(engines.convert_to_litert(graph, set_up).content)
 
 
 FORMATS = {
@@ -181,6 +177,6 @@ FORMATS = {
         Format("onnx", "onnxruntime", "model.onnx", _write_onnx, _quantise_onnx, None, lambda path, _: str(path)),
         Format("openvino", "openvino", "model.xml", _write_openvino, _quantise_openvino, "nncf", _read_openvino),
         Format("litert", "litert", "model.tflite", _write_litert, _quantise_litert, None,
-               lambda path, _: path.read_bytes()),
+               lambda path, graph: engines.LiteRT(path.read_bytes(), graph.output_names)),
     )
 }  # fmt: skip

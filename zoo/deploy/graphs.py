@@ -1,12 +1,12 @@
 """A network as one TensorFlow function: what every engine is made from."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 INPUT = "images"
 
@@ -16,11 +16,13 @@ class Graph:
     """A traced network.
 
     Attributes:
-        function: The concrete function; called on one tensor, it gives the list of outputs.
+        function: The concrete function; called on one tensor, it gives the list of outputs. With `weights` it takes
+            them behind that tensor.
         shape: Shape of the input with the batch; None where any size is legal.
         dtype: Type of the input.
         outputs: Name of each output; empty where the network has a lone one, which is then no dict.
-        model: The model whose variables the function reads, which must live as long; None where they are constants.
+        model: The model whose variables the function reads, which must live as long; None where it reads none.
+        weights: The variable that belongs to each further input of the function, by the name of that input.
     """
 
     function: Any
@@ -28,6 +30,7 @@ class Graph:
     dtype: str
     outputs: tuple[str, ...]
     model: keras.Model | None = None
+    weights: Mapping[str, keras.Variable] = field(default_factory=dict)
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -60,40 +63,77 @@ def fixed(shape: tuple[int | None, ...]) -> tuple[int, ...] | None:
     return sizes if len(sizes) == len(shape) else None
 
 
-def trace(model: keras.Model, input_shape: tuple[int | None, ...], *, is_frozen: bool = False) -> Graph:
+def trace(
+    model: keras.Model,
+    input_shape: tuple[int | None, ...],
+    *,
+    outputs: tuple[str, ...] | None = None,
+    weights_as_inputs: bool = False,
+) -> Graph:
     """Trace a model for inference, for batches of any size.
 
-    TensorFlow runs the variables as they are. Constants would make ResNet-50 faster for one picture, by 7 % in float32
-    and a third in bfloat16, and hardly for 16, but take ten times their bytes and, for VGG-16, minutes.
+    Variables stay variables. As constants in TensorFlow's graph they would make ResNet-50 faster there for one picture,
+    by 7 % in float32 and a third in bfloat16, and hardly for 16, but take ten times their bytes and, for VGG-16,
+    minutes.
 
     Args:
         model: A built model with one input.
         input_shape: Shape of an example.
-        is_frozen: Whether variables become constants, as some converters want them.
+        outputs: Names of the outputs, where the model was made of another that gave them theirs; None for its own.
+        weights_as_inputs: Whether the function takes the variables' values behind the examples, for converters that
+            know no variables.
 
     Raises:
         ValueError: The model is not built, or has several inputs.
     """
     _, dtype = input_of(model)
     shape = (None, *input_shape)
-    names = _names(model)
+    names = output_names(model) if outputs is None else outputs
+    trainable, others = model.trainable_variables, model.non_trainable_variables
+    variables = [*trainable, *others] if weights_as_inputs else []
 
-    def call(images: tf.Tensor) -> list[tf.Tensor]:
-        outputs = model(images, training=False)
-        values = [outputs[name] for name in names] if isinstance(outputs, dict) else keras.tree.flatten(outputs)
+    def call(images: tf.Tensor, *weights: tf.Tensor) -> list[tf.Tensor]:
+        if weights:
+            split = len(trainable)
+            given, _ = model.stateless_call(list(weights[:split]), list(weights[split:]), images, training=False)
+        else:
+            given = model(images, training=False)
+        values = [given[name] for name in names] if isinstance(given, dict) else keras.tree.flatten(given)
         return [tf.cast(value, tf.float32) if value.dtype.is_floating else value for value in values]
 
-    traced = tf.function(call, input_signature=[tf.TensorSpec(shape, dtype, name=INPUT)], autograph=False)
-    function = traced.get_concrete_function()
-    if is_frozen:
-        return Graph(convert_variables_to_constants_v2(function), shape, dtype, names)
-    return Graph(function, shape, dtype, names, model)
+    signature = [tf.TensorSpec(shape, dtype, name=INPUT)]
+    signature += [tf.TensorSpec(item.shape, item.dtype, name=f"weight{i}") for i, item in enumerate(variables)]
+    function = tf.function(call, input_signature=signature, autograph=False).get_concrete_function()
+    taken = {tensor.name: item for tensor, item in zip(function.inputs[1:], variables, strict=False)}
+    return Graph(function, shape, dtype, names, None if variables else model, taken)
 
 
-def _names(model: keras.Model) -> tuple[str, ...]:
-    """Names of the outputs: the keys of a dict, the layers' names of a list; none of a lone output."""
+def module(graph: Graph) -> tf.Module:
+    """What TensorFlow saves of a network: its variables and `call`, from examples to a dict of the outputs."""
+
+    def call(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return dict(zip(graph.output_names, graph.function(images), strict=True))
+
+    found = tf.Module()
+    found.weights = [] if graph.model is None else [variable.value for variable in graph.model.variables]
+    found.call = tf.function(call, input_signature=[tf.TensorSpec(graph.shape, graph.dtype, name=INPUT)])
+    return found
+
+
+def output_names(model: keras.Model) -> tuple[str, ...]:
+    """Names of the outputs: the keys of a dict, the layers' names of a list; none of a lone output.
+
+    Raises:
+        ValueError: Outputs of a list have the same name.
+    """
     if isinstance(model.output, dict):
         return tuple(model.output)
-    if isinstance(model.output, (list, tuple)):
-        return tuple(model.output_names)
-    return ()
+    if not isinstance(model.output, (list, tuple)):
+        return ()
+    names = tuple(model.output_names)
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"The outputs of {model.name!r} must have names of their own. Received: {', '.join(names)}. Give them as a "
+            "dict."
+        )
+    return names

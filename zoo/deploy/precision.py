@@ -27,6 +27,8 @@ def in_bfloat16(model: keras.Model) -> keras.Model:
     outputs = {id(tensor._keras_history[0]) for tensor in keras.tree.flatten(model.output)}
 
     def cloned(layer: Any) -> Any:
+        if isinstance(layer, keras.Model):
+            return in_bfloat16(layer)
         config = layer.get_config()
         if id(layer) not in outputs and not _needs_digits(layer):
             config["dtype"] = "bfloat16" if type(layer) in LINEAR else "mixed_bfloat16"

@@ -7,22 +7,21 @@ import queue
 import statistics
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 
-from zoo.deploy import engines, quantised
-from zoo.deploy.differences import by_name, flat, other_classes, relative_difference
+from zoo.deploy import choices, engines, quantised
+from zoo.deploy.differences import expected_of, flat, other_classes, relative_difference
 from zoo.deploy.engines import Answer, Call
-from zoo.deploy.exports import MANIFEST, Export, open_export, with_preprocessing
+from zoo.deploy.exports import MANIFEST, Export, open_export, pixels_only, whole_pixels, with_preprocessing
 from zoo.deploy.graphs import fixed, input_of
-
-if TYPE_CHECKING:
-    from zoo.weights.preprocessing import Preprocessing
+from zoo.weights.preprocessing import Preprocessing
 
 # Largest difference from Keras's own outputs, as a part of the largest of them, with which an engine may be chosen:
 # in float32 what another order of sums makes of it in deep networks, in bfloat16 what 8 bits leave.
@@ -30,8 +29,11 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
 # Largest part of the calibration examples that may get another class in int8, whose outputs are not near Keras's.
 OTHER_CLASSES = 0.02
 
-# Calls whose median `auto` compares, and the seconds after which it has seen enough of an engine.
-CALLS, SECONDS = 9, 1.0
+# Shapes of examples that stay compiled; of further ones the one that was compiled first goes.
+SHAPES = 8
+
+# Calls whose median `auto` compares, those that show what a size of batch costs, and the seconds that are enough.
+CALLS, FEW_CALLS, SECONDS = 9, 2, 1.0
 
 
 class Predictor:
@@ -43,7 +45,7 @@ class Predictor:
     Args:
         model: A built model with one input; a run folder, whose best weights are taken; or the folder of an export.
         engine: One of `zoo.deploy.engines.ENGINES`, or "auto": all installed ones that know the precision are compiled
-            and compared with Keras on this model; of those that agree the fastest here is taken.
+            and compared with Keras on this model; of those that agree the fastest here is taken, and remembered.
             An export has the engine of its file.
         precision: "float32", "bfloat16" for processors that multiply it faster, or "int8", with `calibrate`. Inputs
             and outputs stay float32. An export in int8 stays so.
@@ -56,6 +58,13 @@ class Predictor:
             hundred. "auto" leaves out engines that give more than 2 % of them another class than Keras.
         include_preprocessing: Whether the scaling of pixels goes in front of the network, which then takes pictures of
             its size as uint8, 0…255: True for that of a run folder, or the `zoo.weights.Preprocessing` of the weights.
+        resize: Whether that also resizes and crops. The predictor then takes what `zoo.weights.Preprocessing` does:
+            pictures of any size, a batch of one size or a list of several, as arrays, files or PIL pictures. One
+            TensorFlow graph for all sizes does it, to the bit as Pillow, and rounds to uint8. An export must have its
+            preprocessing inside.
+        remember: Whether "auto" takes the engine that it found the fastest before, for this network, these shapes and
+            processors and versions of the engines, without measuring again, if it still answers as Keras does; see
+            `zoo.deploy.choices`.
 
     Attributes:
         engine: Name of the engine.
@@ -86,15 +95,21 @@ class Predictor:
         max_delay_seconds: float = 0.002,
         input_shape: tuple[int, ...] | None = None,
         calibrate: np.ndarray | None = None,
-        include_preprocessing: "bool | Preprocessing" = False,
+        include_preprocessing: bool | Preprocessing = False,
+        resize: bool = False,
+        remember: bool = True,
     ) -> None:
         self._batch_sizes = _checked(batch_sizes)
         _check_arithmetic(engine, precision, calibrate, _is_export(model))
         if not max_delay_seconds >= 0:
             raise ValueError(f"max_delay_seconds must be at least 0. Received: max_delay_seconds={max_delay_seconds!r}")
-        source = _source(model, include_preprocessing)
+        engines.require_count("threads", threads)
+        source, preprocessing = _source(model, include_preprocessing)
+        self._resized = _resizing(preprocessing) if resize else None
         own, dtype = input_of(source) if isinstance(source, keras.Model) else source.input
         self._shape = tuple(input_shape or own)
+        if preprocessing is not None and resize:
+            self._shape = _with_size(self._shape, preprocessing)
         self._dtype = np.dtype(dtype)
         self._threads, self.precision, self._calibrate = threads, precision, calibrate
         if calibrate is not None:
@@ -108,7 +123,7 @@ class Predictor:
         if isinstance(source, Export):
             self._take(source, engine)
         elif engine == "auto":
-            self._choose(source)
+            self._choose(source, remember)
             return
         else:
             self.engine, self.why = engine, f"{engine}, as asked for"
@@ -116,11 +131,12 @@ class Predictor:
         if (shape := fixed(self._shape)) is not None:
             self._compiled(shape)
 
-    def __call__(self, images: np.ndarray) -> Answer:
+    def __call__(self, images: Any) -> Answer:
         """Answer for examples.
 
         Args:
-            images: (n, …), n at least 1, in the shape and range that the network takes.
+            images: (n, …), n at least 1, in the shape and range that the network takes. With `resize`, n pictures of
+                any size, as `zoo.weights.Preprocessing` takes them.
 
         Returns:
             The network's output (n, …), or a dict of them.
@@ -128,7 +144,12 @@ class Predictor:
         Raises:
             ValueError: The examples have another shape than the network takes, or another type of number.
         """
-        images = np.asarray(images)
+        if self._resized is not None:
+            images = self._resized(images)
+        return self._answer_to(np.asarray(images))
+
+    def _answer_to(self, images: np.ndarray) -> Answer:
+        """Answer for examples that have their size."""
         self._check(images.shape[1:], images.dtype, len(images) if images.ndim else 0)
         if images.dtype != self._dtype:
             images = images.astype(self._dtype)
@@ -148,11 +169,12 @@ class Predictor:
             start += size
         return _joined(parts)
 
-    def submit(self, image: np.ndarray) -> "Future[Answer]":
+    def submit(self, image: Any) -> "Future[Answer]":
         """Answer for one example, together with those that other threads submit meanwhile.
 
         Args:
-            image: (…), one example without a batch.
+            image: (…), one example without a batch; with `resize` one picture of any size, which the calling thread
+                resizes.
 
         Returns:
             A future of the network's output without the batch, or of a dict of them.
@@ -161,7 +183,7 @@ class Predictor:
             ValueError: The example has another shape than the network takes, or another type of number.
             RuntimeError: The predictor was closed.
         """
-        image = np.asarray(image)
+        image = np.asarray(image if self._resized is None else self._resized(image))
         self._check(image.shape, image.dtype, 1)
         return self._requests.add(image)
 
@@ -182,7 +204,8 @@ class Predictor:
             raise ValueError(f"The network takes examples of shape {self._shape}. Received: {shape}")
         if not count:
             raise ValueError(f"There must be at least one example. Received: shape {(count, *shape)}")
-        if not np.can_cast(dtype, self._dtype, "same_kind") and dtype != np.uint8:
+        # Larger whole numbers would wrap around in a byte; floats may lose digits.
+        if not np.can_cast(dtype, self._dtype, "safe" if self._dtype.kind == "u" else "same_kind"):
             raise ValueError(f"The network takes {self._dtype.name}. Received: {dtype.name}")
 
     def _compiled(self, shape: tuple[int, ...]) -> dict[int, Call]:
@@ -191,9 +214,15 @@ class Predictor:
             if shape not in self._calls:
                 calls = {size: self._start(size, shape) for size in self._batch_sizes}
                 blank = np.zeros(shape, self._dtype)
-                self._seconds[shape] = {size: _measure(call, blank, size, 2) for size, call in calls.items()}
-                self._calls[shape] = calls
+                seconds = {size: _measure(call, blank, size, FEW_CALLS) for size, call in calls.items()}
+                self._keep(shape, calls, seconds)
             return self._calls[shape]
+
+    def _keep(self, shape: tuple[int, ...], calls: dict[int, Call], seconds: dict[int, float]) -> None:
+        self._seconds[shape] = seconds
+        self._calls[shape] = calls
+        if len(self._calls) > SHAPES:
+            del self._calls[next(iter(self._calls))]
 
     def _plan(self, shape: tuple[int, ...], count: int) -> tuple[int, ...]:
         seconds = tuple(self._seconds[shape].items())
@@ -224,7 +253,7 @@ class Predictor:
         is_int8 = source.manifest["precision"] == "int8"
         if self.precision == "int8" and is_int8:
             self.precision = "float32"
-        if self.precision != "float32" and (is_int8 or kind.engine != "openvino"):
+        if self.precision != "float32" and (is_int8 or self.precision == "int8" or kind.engine != "openvino"):
             raise ValueError(
                 f"{source.folder} holds {source.manifest['precision']} for {kind.engine}, which stays as it is. "
                 f"Received: precision={self.precision!r}"
@@ -234,8 +263,8 @@ class Predictor:
         self.precision = "int8" if is_int8 else asked
         self._start = lambda size, shape: source.start(asked, size, threads, shape)
 
-    def _choose(self, model: keras.Model) -> None:
-        """Compile for all engines, compare them with Keras, keep the fastest that agrees."""
+    def _choose(self, model: keras.Model, remember: bool) -> None:
+        """Take the fastest engine that answers as Keras does: the one that was before, or of all that are measured."""
         shape = fixed(self._shape)
         if shape is None:
             raise ValueError(
@@ -246,39 +275,79 @@ class Predictor:
         if examples is None:
             examples = example_inputs(model, max(self._batch_sizes), shape)
         examples = examples.astype(self._dtype)
-        expected = flat(by_name(model, keras.tree.map_structure(np.asarray, model(examples, training=False))))
-        agreeing: dict[str, tuple[dict[int, Call], dict[int, float], float, Any]] = {}
+        expected = expected_of(model, examples)
+        place = choices.place(model, shape, self._batch_sizes, self.precision, self._threads) if remember else None
+        if place is not None and (known := choices.recall(place)) is not None:
+            found = self._tried(known.engine, model, examples, expected, FEW_CALLS)
+            if isinstance(found, _Agreeing):
+                self._settle(known.engine, found)
+                self.why = (
+                    f"{known.why}. Measured on {known.date}; now it differs from Keras by {found.difference:.1e}. "
+                    f"remember=False measures again, and without {place} so does the next start"
+                )
+                return
+        agreeing: dict[str, _Agreeing] = {}
         others = []
-        for name, engine in engines.ENGINES.items():
-            if self.precision not in (*engine.precisions, *quantised.precisions(name)):
-                others.append(f"{name} does not compute in {self.precision}")
-                continue
-            if not engine.is_installed:
-                others.append(f"{name} is not installed")
-                continue
-            try:
-                start = self._starter(model, name)
-                calls = {size: start(size, shape) for size in self._batch_sizes}
-                answer = self._answer(calls, examples)
-            except Exception as error:  # an engine may lack an operation; it says so in a way of its own
-                others.append(f"{name} cannot run it ({type(error).__name__}: {_first_line(error)})")
-                continue
-            difference, tolerance = relative_difference(flat(answer), expected), TOLERANCE.get(self.precision)
-            if tolerance is not None and difference > tolerance:
-                others.append(f"{name} answers otherwise than Keras (by {difference:.1e} of the largest output)")
-                continue
-            if tolerance is None and (part := other_classes(flat(answer), expected)) > OTHER_CLASSES:
-                others.append(f"{name} gives {part:.1%} of the examples another class than Keras")
-                continue
-            seconds = {size: _measure(call, examples[0], size, CALLS) for size, call in calls.items()}
-            agreeing[name] = calls, seconds, difference, start
+        for name in engines.ENGINES:
+            found = self._tried(name, model, examples, expected, CALLS)
+            if isinstance(found, _Agreeing):
+                agreeing[name] = found
+            else:
+                others.append(found)
         if not agreeing:
             raise ValueError(f"No engine runs {model.name!r} as Keras does: {'; '.join(others)}.")
-        ranking = sorted(agreeing, key=lambda name: statistics.geometric_mean(agreeing[name][1].values()))
-        self.engine = ranking[0]
-        self._calls[shape], self._seconds[shape], _, self._start = agreeing[self.engine]
-        measured = [f"{name} {_times(agreeing[name][1])} (differs by {agreeing[name][2]:.1e})" for name in ranking]
+        ranking = sorted(agreeing, key=lambda name: statistics.geometric_mean(agreeing[name].seconds.values()))
+        measured = [f"{name} {_times(agreeing[name].seconds)} (differs by {agreeing[name].difference:.1e})"
+                    for name in ranking]  # fmt: skip
+        self._settle(ranking[0], agreeing[ranking[0]])
         self.why = f"{self.engine} is the fastest here in {self.precision}: {'; '.join(measured + others)}"
+        if place is not None:
+            choices.keep(place, self.engine, self.why)
+
+    def _tried(
+        self, name: str, model: keras.Model, examples: np.ndarray, expected: list[np.ndarray], calls: int
+    ) -> "_Agreeing | str":
+        """A network in an engine, compared with Keras and measured; or why it is not to be taken."""
+        engine = engines.ENGINES[name]
+        if self.precision not in (*engine.precisions, *quantised.precisions(name)):
+            return f"{name} does not compute in {self.precision}"
+        if not engine.is_installed:
+            return f"{name} is not installed"
+        try:
+            start = self._starter(model, name)
+            compiled = {size: start(size, examples.shape[1:]) for size in self._batch_sizes}
+            answer = self._answer(compiled, examples)
+        except Exception as error:  # an engine may lack an operation; it says so in a way of its own
+            return f"{name} cannot run it ({type(error).__name__}: {_first_line(error)})"
+        difference, tolerance = relative_difference(flat(answer), expected), TOLERANCE.get(self.precision)
+        if tolerance is not None and not difference <= tolerance:
+            return f"{name} answers otherwise than Keras (by {difference:.1e} of the largest output)"
+        if tolerance is None and (part := other_classes(flat(answer), expected)) > OTHER_CLASSES:
+            return f"{name} gives {part:.1%} of the examples another class than Keras"
+        seconds = {size: _measure(call, examples[0], size, calls) for size, call in compiled.items()}
+        return _Agreeing(start, compiled, seconds, difference)
+
+    def _settle(self, engine: str, found: "_Agreeing") -> None:
+        """Answer by an engine from now on."""
+        self.engine, self._start = engine, found.start
+        self._keep(self._shape, dict(found.calls), dict(found.seconds))
+
+
+@dataclass(frozen=True)
+class _Agreeing:
+    """A network in an engine that answers as Keras does.
+
+    Attributes:
+        start: Compiles it for a size of batch and a shape of examples.
+        calls: What was compiled, by size of batch.
+        seconds: What a call of each takes.
+        difference: From Keras's outputs, as a part of the largest of them.
+    """
+
+    start: Callable[[int, tuple[int, ...]], Call]
+    calls: Mapping[int, Call]
+    seconds: Mapping[int, float]
+    difference: float
 
 
 def example_inputs(model: keras.Model, count: int, shape: tuple[int, ...] | None = None, seed: int = 0) -> np.ndarray:
@@ -370,7 +439,7 @@ class _Requests:
         for _, group in itertools.groupby(wanted, key=lambda item: item[0].shape):
             images, futures = zip(*group, strict=True)
             try:
-                answer = self._predictor(np.stack(images))
+                answer = self._predictor._answer_to(np.stack(images))
             except BaseException as error:
                 for future in futures:
                     future.set_exception(error)
@@ -456,15 +525,17 @@ def _is_export(path: Any) -> bool:
     return isinstance(path, (str, os.PathLike)) and (Path(path) / MANIFEST).is_file()
 
 
-def _source(model: Any, include: "bool | Preprocessing") -> keras.Model | Export:
-    """The network to run, behind its preprocessing if that shall be."""
+def _source(model: Any, include: bool | Preprocessing) -> tuple[keras.Model | Export, Preprocessing | None]:
+    """The network to run, behind its preprocessing if that shall be, and that preprocessing."""
     if not isinstance(model, (keras.Model, str, os.PathLike)):
         raise TypeError(f"model must be a Keras model, or the path of a run folder or an export. Received: {model!r}")
     if _is_export(model):
         opened = open_export(model)
-        if include and not opened.manifest["preprocessing_inside"]:
+        if opened.manifest["preprocessing_inside"]:
+            return opened, Preprocessing.from_config(opened.manifest["preprocessing"])
+        if include:
             raise ValueError(f"{model} takes no pixels. Export again with the preprocessing inside.")
-        return opened
+        return opened, None
     if not isinstance(model, keras.Model):
         from zoo import runs
 
@@ -476,4 +547,28 @@ def _source(model: Any, include: "bool | Preprocessing") -> keras.Model | Export
             include = run.preprocessing
     if include is True:
         raise ValueError("A model does not say what its preprocessing is. Give include_preprocessing=Preprocessing(…).")
-    return with_preprocessing(model, include) if include else model
+    return (with_preprocessing(model, include), include) if include else (model, None)
+
+
+def _resizing(preprocessing: Preprocessing | None) -> Callable[[Any], np.ndarray]:
+    """From pictures of any size to pixels of the size that a preprocessing gives, uint8."""
+    if preprocessing is None:
+        raise ValueError(
+            "resize is for what takes pixels. Received: resize=True without preprocessing. Give "
+            "include_preprocessing, or an export with its preprocessing inside."
+        )
+    if preprocessing.size is None:
+        raise ValueError(
+            f"resize needs a preprocessing that gives all pictures one size. Received: {preprocessing}. Set crop_size."
+        )
+    resized = pixels_only(preprocessing)
+    return lambda pictures: whole_pixels(resized(pictures)).numpy()
+
+
+def _with_size(shape: tuple[int | None, ...], preprocessing: Preprocessing) -> tuple[int | None, ...]:
+    """The shape of a network's examples, with the size that a preprocessing gives them."""
+    size = preprocessing.size
+    fits = len(shape) == 3 and all(own in (None, given) for own, given in zip(shape, size or (), strict=False))
+    if size is None or not fits:
+        raise ValueError(f"The network takes examples of shape {shape}. Received: a preprocessing that gives {size}")
+    return (*size, shape[-1])

@@ -10,7 +10,7 @@ import numpy as np
 
 from zoo.deploy import engines, formats
 from zoo.deploy.folding import fold
-from zoo.deploy.graphs import Graph
+from zoo.deploy.graphs import Graph, output_names
 
 
 def format_of(engine: str) -> formats.Format:
@@ -50,7 +50,7 @@ class Quantised:
         folder = tempfile.mkdtemp(prefix="zoo-int8-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self._file = Path(folder) / self._format.file
-        graph = engines.find(engine).graph(fold(model), examples.shape[1:])
+        graph = engines.find(engine).graph(fold(model), examples.shape[1:], output_names(model))
         self._format.quantise(graph, examples.astype(graph.dtype), self._file)
         self._shape = examples.shape[1:]
         self._graph = Graph(None, graph.shape, graph.dtype, graph.outputs)

@@ -45,7 +45,7 @@ def prepare(task: dict[str, Any], processors: int) -> Answers:
         began = time.perf_counter()
         if who == peers.OURS:
             call = _compiled(built, task, batch, processors)
-            inputs = peers.pictures(shape)
+            inputs = _examples(built["net"], task, batch)
         else:
             compile_ = peers.compiler(who, task["form"], built["net"], precision, processors)
             call, inputs = compile_(shape)
@@ -106,9 +106,16 @@ def _compiled(built: dict[str, Any], task: dict[str, Any], batch: int, processor
     from zoo.deploy.quantised import Quantised
 
     if "quantised" not in built:
-        examples = peers.pictures((NUM_CALIBRATED, *task["shape"]))
+        examples = _examples(built["net"], task, NUM_CALIBRATED)
         built["quantised"] = Quantised(built["net"], task["form"], examples)
     return built["quantised"].compile(batch, processors)
+
+
+def _examples(net: Any, task: dict[str, Any], count: int) -> np.ndarray:
+    """Random examples that our network takes: numbers of words for one of texts."""
+    from zoo.deploy import example_inputs
+
+    return example_inputs(net, count, tuple(task["shape"]))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def benchmark(arguments: argparse.Namespace) -> None:
     command = shlex.join(["zoo", *sys.argv[1:]])
     done = []
     with _status() as progress:
-        for model, rows in wanted.items():
+        for number, (model, rows) in enumerate(wanted.items()):
             try:
                 done.append(measuring.compare(
                     model, rows, batch_sizes=arguments.batch, threads=arguments.threads, repeats=arguments.repeats,
@@ -37,7 +37,10 @@ def benchmark(arguments: argparse.Namespace) -> None:
             if out is not None:
                 write_atomic(out / "benchmark.md", tables.page(done, machine, command))
                 write_json(out / "benchmark.json", {"machine": machine, "comparisons": [one.to_dict() for one in done]})
-                write_atomic(out / f"{Path(model).name}.png", tables.picture(done[-1]))
+                name = Path(model).name
+                is_repeated = any(Path(other).name == name for other in list(wanted)[:number])
+                picture = f"{name}-{number + 1}.png" if is_repeated else f"{name}.png"
+                write_atomic(out / picture, tables.picture(done[-1]))
     if arguments.json:
         print(json.dumps({"machine": machine, "comparisons": [one.to_dict() for one in done]}))
     else:

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ PRECISIONS = ("float32", "bfloat16", "int8")
 
 # Calls of a round that count, at least.
 LEAST_CALLS = 2
+# Seconds between two forms: threads of the one that was measured wait busily for more work, some for 0.2 s.
+PAUSE_S = 0.3
 
 # What decides how fast low precision is.
 _EXTENSIONS = {"amx_tile": "AMX", "avx512_bf16": "AVX512-BF16", "avx512_vnni": "AVX512-VNNI", "avx_vnni": "AVX-VNNI"}
@@ -134,35 +137,47 @@ def forms(
         others: Peers, of `peers.PEERS`; forms in a precision that a peer does not have are left out.
 
     Raises:
-        ValueError: There is no such network, engine, precision or peer, or it is not installed or lacks the network.
+        ValueError: There is no such network, engine, precision or peer, or it is not installed or lacks the network; or
+            nothing is left to compare.
     """
     from zoo.deploy import engines as ours
 
     input_shape(model)
+    precisions = list(dict.fromkeys(precisions))
     for precision in precisions:
         if precision not in PRECISIONS:
             raise ValueError(f"A precision must be one of {', '.join(PRECISIONS)}. Received: {precision}")
+    others = list(dict.fromkeys(others))
     for peer in others:
         peers.check(peer, model)
     rows = []
-    for engine in ours.installed() if engines is None else engines:
-        # One that knows none of the precisions is refused where it was asked for by name.
-        chosen = [precision for precision in precisions if precision in _precisions(engine)]
+    for engine in ours.installed() if engines is None else dict.fromkeys(engines):
+        # One that was asked for by name is refused where it knows none of the precisions, or lacks a package.
+        chosen = [
+            precision for precision in precisions if precision in _precisions(engine, is_installed=engines is None)
+        ]
         for precision in chosen or (precisions if engines else ()):
             _check(engine, precision)
             rows.append(Form(peers.OURS, engine, precision))
     for peer in others:
         rows += [Form(peer, form, precision) for precision in precisions for form in peers.forms(peer, precision)]
+    if not rows:
+        raise ValueError(
+            f"No engine that is installed computes in {', '.join(precisions)}. Installed: {', '.join(ours.installed())}"
+        )
     return sorted(rows, key=lambda row: precisions.index(row.precision))
 
 
-def _precisions(engine: str) -> tuple[str, ...]:
-    """The arithmetic of an engine, int8 included where a network can be quantised for it here."""
-    from zoo.deploy import engines, quantised
+def _precisions(engine: str, *, is_installed: bool) -> tuple[str, ...]:
+    """The arithmetic of an engine; int8 with `is_installed` only if a network can be quantised for it here."""
+    from zoo.deploy import engines, formats, quantised
 
     if engine not in engines.ENGINES:
         return ()
-    return (*engines.ENGINES[engine].precisions, *quantised.precisions(engine))
+    if is_installed:
+        return (*engines.ENGINES[engine].precisions, *quantised.precisions(engine))
+    has_int8 = any(item.engine == engine and item.quantise is not None for item in formats.FORMATS.values())
+    return (*engines.ENGINES[engine].precisions, *(["int8"] if has_int8 else []))
 
 
 def _check(engine: str, precision: str) -> None:
@@ -204,7 +219,8 @@ def compare(
     """Measure forms of a network side by side.
 
     All are made ready first, one after the other. Then each round asks every form for its calls, batch size by batch
-    size, and the round after begins with another form: what else the machine does weighs on all.
+    size, and the round after begins with another form: what else the machine does weighs on all. Before each form there
+    is a pause, in which the threads of the one before fall asleep.
 
     Args:
         model: Registered name, or a run folder.
@@ -250,6 +266,7 @@ def compare(
             else:
                 running[row] = process
         order = list(running)
+        _require_any(model, order, failed)
         for round_ in range(repeats):
             turned = order[round_ % len(order) :] + order[: round_ % len(order)]
             for size in sizes:
@@ -257,6 +274,7 @@ def compare(
                     if row in failed:
                         continue
                     progress(f"{model}: round {round_ + 1} of {repeats}, batch {size}: {row}")
+                    time.sleep(PAUSE_S)
                     try:
                         answer = running[row].ask("measure", batch=size, seconds=seconds, least=LEAST_CALLS)
                     except MeasurementError as error:  # such as a process that was killed for its memory
@@ -267,9 +285,7 @@ def compare(
     finally:
         for process in running.values():
             process.close()
-    if len(failed) == len(rows):
-        reasons = "; ".join(f"{form}: {why}" for form, why in failed.items())
-        raise MeasurementError(f"No form of {model} could be run. {reasons}")
+    _require_any(model, [row for row in order if row not in failed], failed)
     measured = tuple(
         _summary(row, size, times[row, size], {**facts[row], **ready[row, size]})
         for size in sizes
@@ -277,6 +293,12 @@ def compare(
         if row not in failed
     )
     return Comparison(model, shape, measured, failed)
+
+
+def _require_any(model: str, able: Sequence[Form], failed: dict[Form, str]) -> None:
+    if not able:
+        reasons = "; ".join(f"{form}: {why}" for form, why in failed.items())
+        raise MeasurementError(f"No form of {model} could be run. {reasons}")
 
 
 def _summary(form: Form, batch: int, rounds: list[list[float]], facts: dict[str, Any]) -> Measured:

@@ -227,13 +227,16 @@ def _openvino_call(model: Any, shape: tuple[int, ...], precision: str, processor
 
 
 def _onnxruntime_call(model: Any, shape: tuple[int, ...], processors: int) -> tuple[Call, Any]:
+    import keras
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = processors
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.onnx")
-        model.export(path, format="onnx", verbose=False)
+        # Without a signature Keras wants the model to have been called before.
+        signature = [keras.InputSpec(shape=shape, dtype="float32")]
+        model.export(path, format="onnx", verbose=False, input_signature=signature)
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda inputs: session.run(None, {name: inputs})[0], pictures(shape)
