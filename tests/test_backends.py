@@ -21,9 +21,13 @@ EXTRA = {
 }
 
 
-# Knobs that make networks for sound and text small; their numbers of words and units say nothing of a backend.
+# Knobs that make networks for sound, text and boards small; their numbers of words and units say nothing of a backend.
 SMALL = {
     "abdel_hamid": {"hidden_units": 32},
+    "alphago": {"filters": 8, "hidden_layers": 3, "legal_planes": [1]},
+    "alphagozero": {"filters": 8, "blocks": 2},
+    "clark_storkey": {"tied": True},
+    "maddison": {"filters": 8, "hidden_layers": 3},
     "dpcnn": {"vocabulary": 50, "dimensions": 20, "filters": 16, "blocks": 3},
     "kim_cnn": {"vocabulary": 50, "dimensions": 20, "filters": 8},
     "vdcnn": {"hidden_units": 64},
@@ -34,19 +38,23 @@ PARTS = 2
 
 
 def other_networks():
-    """The cheapest network of each backbone for sound, text and signals: name, knobs, an input."""
+    """The cheapest network of each backbone for sound, text, signals and boards: name, knobs, an input."""
     from representatives import backbone, cheapest
 
     import zoo
+    from zoo import registry
 
-    for seed, modality in enumerate(("audio", "text", "signal")):
+    for seed, modality in enumerate(("audio", "text", "signal", "board")):
         rng = np.random.default_rng(seed)
         for name in cheapest(backbone, zoo.list_models(modality=modality)):
             card = zoo.model_card(name)
             shape = card.input_shape if modality == "audio" else (max(card.min_size, 128), *card.input_shape[1:])
             shape = (1014,) if card.family == "char_cnn" else shape
+            shape = (7, 7, card.input_shape[-1]) if modality == "board" else shape
             example = rng.integers(0, 50, (1, *shape)) if modality == "text" else rng.uniform(-1, 1, (1, *shape))
-            yield name, SMALL.get(card.family, {}), example.astype("int32" if modality == "text" else "float32")
+            known = registry.keyword_parameters(registry.entry(name).backbone)
+            knobs = {key: value for key, value in SMALL.get(card.family, {}).items() if key in known}
+            yield name, knobs, example.astype("int32" if modality == "text" else "float32")
 
 
 def networks():
@@ -88,10 +96,15 @@ def outputs(part, parts):
         results[label] = model.predict_on_batch(rng.uniform(-1, 1, (1, *shape)).astype("float32"))
     for seed, (name, knobs, example) in [*enumerate(other_networks())][part::parts]:
         rng = np.random.default_rng(seed)
-        arguments = {} if zoo.model_card(name).activation is None else {"classes": 5, "classifier_activation": None}
+        card = zoo.model_card(name)
+        # The moves of a board are as many as its points; behind a mask logits are mostly a number for "never".
+        is_plain = card.activation is not None and card.modality != "board"
+        arguments = {"classes": 5, "classifier_activation": None} if is_plain else {}
         model = zoo.create_model(name, input_shape=example.shape[1:], **arguments, **knobs)
         model.set_weights([values(rng, variable) for variable in model.weights])
-        results[name] = model.predict_on_batch(example)
+        answer = model.predict_on_batch(example)
+        answers = answer if isinstance(answer, dict) else {"": answer}
+        results |= {f"{name} {key}".strip(): value for key, value in answers.items()}
     return results
 
 

@@ -139,3 +139,13 @@ def test_the_example_in_the_docstring_runs(name):
     (test,) = doctest.DocTestFinder(recurse=False).find(getattr(zoo.models, name), name, globs={})
     runner.run(test)
     assert runner.summarize(verbose=False) == doctest.TestResults(failed=0, attempted=2)
+
+
+@pytest.mark.parametrize(("name", "channels"), [("simple_cnn", 3), ("simple_cnn", 1), ("resnet20", 1), ("resnet20", 3)])
+def test_preprocessing_fits_the_channels_whatever_the_card_has(name, channels):
+    model = zoo.create_model(name, input_shape=(32, 32, channels), include_preprocessing=True)
+    bare = zoo.create_model(name, input_shape=(32, 32, channels))
+    bare.set_weights(model.get_weights())
+    low, high = zoo.model_card(name).value_range
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, channels)).astype("float32")
+    np.testing.assert_allclose(model(pixels), bare(low + pixels / 255 * (high - low)), atol=1e-5)

@@ -110,9 +110,16 @@ def test_receptive_field_refuses_what_it_cannot_know():
     with pytest.raises(ValueError, match=r"'resnet20' has no layer 'stride64'. Endpoints: stem, stride1"):
         zoo.receptive_field(model, "stride64")
     source = keras.Input((8, 8, 2))
-    up = keras.Model(source, layers.Conv2DTranspose(2, 3, strides=2, name="up")(source))
-    with pytest.raises(ValueError, match="'up', a transposed convolution, is not uniform"):
-        zoo.receptive_field(up, "up")
+    anywhere = keras.Input((None, None, 2))
+    for layer in (layers.Conv2DTranspose(2, 3, strides=2, name="up"), layers.UpSampling2D(name="up")):
+        for given in (source, anywhere):
+            with pytest.raises(ValueError, match="'up', which makes maps larger, is not uniform"):
+                zoo.receptive_field(keras.Model(given, layer(given)), "up")
+    nested = keras.Model(anywhere, layers.Conv2D(2, 3, padding="same")(anywhere), name="nested")
+    for given in (source, anywhere):
+        for layer, kind in ((nested, "Functional"), (layers.Resizing(8, 8, name="nested"), "Resizing")):
+            with pytest.raises(ValueError, match=rf"What 'nested' \({kind}\) sees of its input is not known"):
+                zoo.receptive_field(keras.Model(given, layer(given)), "nested")
     odd = keras.Model(source, layers.Reshape((4, 16, 2), name="odd")(source))
     with pytest.raises(ValueError, match=r"What 'odd' \(Reshape\) sees of its input is not known"):
         zoo.receptive_field(odd, "odd")

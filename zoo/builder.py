@@ -217,7 +217,7 @@ def _preprocessing(
     elif wanted is not None:
         recipe = wanted.preprocessing()
     elif asked is True and card.modality == "image":
-        recipe = Preprocessing.from_value_range(card.value_range, card.input_shape[-1])
+        recipe = Preprocessing.from_value_range(card.value_range)
     else:
         raise ValueError(
             f"Without weights nothing says what preprocessing {card.name} shall include. Received: "
@@ -450,14 +450,19 @@ def _signature(entry: Entry) -> inspect.Signature:
 
 
 def _bind(signature: inspect.Signature, args: tuple, kwargs: dict[str, Any], name: str) -> dict[str, Any]:
-    """The arguments of a call by name; unknown keywords are passed on, for `check_knobs` to refuse."""
+    """The arguments of a call by name, with the defaults of those that all builders take.
+
+    Knobs are there if they were given: weights may need others than the defaults. Unknown keywords are passed on, for
+    `check_knobs` to refuse.
+    """
     known = {key: value for key, value in kwargs.items() if key in signature.parameters}
     try:
         bound = signature.bind(*args, **known)
     except TypeError as error:
         raise TypeError(f"{name}(): {error}") from None
-    bound.apply_defaults()
-    return {**bound.arguments, **kwargs}
+    shared = inspect.signature(_build).parameters
+    defaults = {key: item.default for key, item in signature.parameters.items() if key in shared}
+    return {**defaults, **bound.arguments, **kwargs}
 
 
 def _docstring(entry: Entry) -> str:

@@ -238,7 +238,9 @@ _GLOBAL = (
     *(getattr(layers, f"Global{kind}Pooling{axes}D") for kind in ("Average", "Max") for axes in (1, 2, 3)),
 )
 _BORDERS = tuple(getattr(layers, f"{kind}{axes}D") for kind in ("ZeroPadding", "Cropping") for axes in (1, 2, 3))
-_UPSAMPLING = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
+_UPSAMPLING = tuple(
+    getattr(layers, name.format(axes)) for name in ("Conv{}DTranspose", "UpSampling{}D") for axes in (1, 2, 3)
+)
 
 
 def _without_gates(node: Any, fields: dict[int, ReceptiveField]) -> list[keras.KerasTensor]:
@@ -262,7 +264,9 @@ def _seen_by(layer: Any, field: ReceptiveField, x: keras.KerasTensor, y: keras.K
     if field.size is None or field.stride is None or isinstance(layer, _GLOBAL):
         return ReceptiveField(None, None)
     if isinstance(layer, _UPSAMPLING):
-        raise ValueError(f"The receptive field behind {layer.name!r}, a transposed convolution, is not uniform.")
+        raise ValueError(f"The receptive field behind {layer.name!r}, which makes maps larger, is not uniform.")
+    if isinstance(layer, (keras.Model, layers.Resizing)):
+        raise ValueError(f"What {layer.name!r} ({type(layer).__name__}) sees of its input is not known.")
     axes = len(field.size)
     kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
     if isinstance(layer, layers.Permute) and tuple(layer.dims) == (1, 3, 2) and x.shape[3] == 1 and axes == 2:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -319,8 +320,9 @@ def test_weights_that_need_a_knob_bring_it(home, content):
     folder = cache.fetch(row, builder.build_for_conversion).path.parent
     assert open_weights(folder).manifest["knobs"] == {"output_stride": 8}
     for knobs in ({}, {"output_stride": 8}):
-        model = zoo.create_model("resnet18", weights=folder, include_top=False, input_shape=(64, 64, 3), **knobs)
-        assert model.output_shape == (None, 8, 8, 512)
+        for build in (partial(zoo.create_model, "resnet18"), zoo.models.resnet18):
+            model = build(weights=folder, include_top=False, input_shape=(64, 64, 3), **knobs)
+            assert model.output_shape == (None, 8, 8, 512)
     with pytest.raises(ValueError, match="are for output_stride=8. Received: output_stride=32. Leave out one of the"):
         zoo.create_model("resnet18", weights=folder, output_stride=32)
 

@@ -680,7 +680,6 @@ def go_value(
     include_preprocessing: bool | str | keras.layers.Layer = False,
     filters: int = 192,
     hidden_layers: int = 12,
-    legal_planes: Sequence[int] | None = None,
     hidden_units: int = 256,
 ) -> keras.Model: ...
 def go_zero_19(

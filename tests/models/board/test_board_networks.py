@@ -54,6 +54,23 @@ def test_zeros_network_has_the_papers_layers(name, blocks):
     assert round(with_biases / 1e6, 2) == {19: 22.86, 39: 46.50}[blocks]
 
 
+def test_the_rollout_policy_is_masked_too():
+    arguments = {"input_shape": (5, 5, 3), "legal_planes": [1]}
+    model = zoo.create_model("go_rollout", **arguments)
+    legal = np.random.default_rng(0).integers(0, 2, (4, 5, 5))
+    planes = np.stack([np.ones_like(legal), legal, 1 - legal], -1).astype("float32")
+    answer = np.asarray(model(planes))
+    assert (answer[legal.reshape(4, 25) == 0] == 0).all()
+    np.testing.assert_allclose(answer.sum(-1), 1, atol=1e-5)
+    with pytest.raises(ValueError, match="999"):
+        zoo.create_model("go_rollout", **{**arguments, "legal_planes": [999]})
+
+
+def test_a_value_knows_no_mask():
+    with pytest.raises((TypeError, ValueError), match="legal_planes"):
+        zoo.create_model("go_value", legal_planes=[20])
+
+
 def test_the_course_sees_one_matrix():
     card = zoo.model_card("go_course")
     assert card.input_shape == (19, 19, 1)

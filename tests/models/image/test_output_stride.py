@@ -41,13 +41,19 @@ def randomised(model):
     return model
 
 
-@pytest.mark.parametrize("name", REPRESENTATIVES)
-def test_dilated_network_computes_what_the_strided_one_does(name):
+@pytest.mark.parametrize(
+    ("name", "knobs"),
+    [
+        *((name, {}) for name in REPRESENTATIVES),
+        *((name, {"variant": "paper"}) for name in ("resnet50", "resnet50_v2")),
+    ],
+)
+def test_dilated_network_computes_what_the_strided_one_does(name, knobs):
     """Two stages are dilated; every fourth position is one of the strided network's."""
     *_, output_stride, _, last = own_strides(name)
     shape = (*small_size(name), 3)
-    strided = randomised(zoo.create_model(name, include_top=False, input_shape=shape))
-    dilated = zoo.create_model(name, include_top=False, input_shape=shape, output_stride=output_stride)
+    strided = randomised(zoo.create_model(name, include_top=False, input_shape=shape, **knobs))
+    dilated = zoo.create_model(name, include_top=False, input_shape=shape, output_stride=output_stride, **knobs)
     dilated.set_weights(strided.get_weights())
     names = [end for end in zoo.endpoints(dilated) if end.startswith("stride")]
     assert names == [f"stride{stride}" for stride in own_strides(name) if stride <= output_stride]

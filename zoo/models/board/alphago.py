@@ -69,17 +69,38 @@ def alphago(
     return x if legal_planes is None else {"features": x, "planes": planes}
 
 
-def rollout(x: keras.KerasTensor) -> keras.KerasTensor:
+def value_tower(x: keras.KerasTensor, *, filters: int = 192, hidden_layers: int = 12) -> keras.KerasTensor:
+    """The policy network's layers before a value, which knows no moves and so no mask.
+
+    Args:
+        x: Planes (batch, height, width, channels) of a board of 5 to 25 rows and columns.
+        filters: Number of filters of each hidden layer, k in the paper.
+        hidden_layers: Number of hidden layers, at least 1.
+
+    Returns:
+        Feature map (batch, height, width, filters).
+
+    Raises:
+        ValueError: The board or the number of layers is too small or too large.
+    """
+    return alphago(x, filters=filters, hidden_layers=hidden_layers)
+
+
+def rollout(
+    x: keras.KerasTensor, *, legal_planes: Sequence[int] | None = None
+) -> keras.KerasTensor | dict[str, keras.KerasTensor]:
     """One filter of 5x5: a number for each point that is linear in what lies around it.
 
     Args:
         x: Planes (batch, height, width, channels) of a board of 5 to 25 rows and columns.
+        legal_planes: As for `alphago`.
 
     Returns:
-        Feature map (batch, height, width, 1).
+        Feature map (batch, height, width, 1); with `legal_planes` a dict of it and of the planes.
     """
     check_board(x)
-    return endpoint(conv(x, 1, 5, name="pattern_conv"), "stride1")
+    features = endpoint(conv(x, 1, 5, name="pattern_conv"), "stride1")
+    return features if legal_planes is None else {"features": features, "planes": x}
 
 
 def _conv_relu(x, filters, kernel_size, name):
@@ -168,7 +189,7 @@ for _name, (_what, _planes, _low, _filters, _head, _classes, _params, _macs, _pu
             endpoints=("stem", "stride1", "logits") + (("value",) if _classes == 1 else ()),
             results=_published,
         ),
-        alphago,
+        value_tower if _head is value_head else alphago,
         _head,
         filters=_filters,
     )

@@ -109,8 +109,9 @@ def _first_conv(x, variant, kernel_size, strides):
         padding="same" if strides == 1 else "valid",
         depth_multiplier=DEPTH_MULTIPLIER,
         use_bias=False,
-        # Nothing stands between the two: the first keeps the scale, the second is followed by ReLU.
-        depthwise_initializer=keras.initializers.VarianceScaling(1.0, "fan_out", "untruncated_normal"),
+        # Nothing stands between the two: the first keeps the scale, the second is followed by ReLU. An output sees one
+        # channel; Keras counts those of all that a channel becomes.
+        depthwise_initializer=keras.initializers.VarianceScaling(DEPTH_MULTIPLIER, "fan_out", "untruncated_normal"),
         pointwise_initializer=he_normal(),
         data_format="channels_last",
         name="conv1_conv",

@@ -111,11 +111,12 @@ def _bottleneck(x, filters, *, strides, dilations, drop_rate, shortcut, variant,
     ResNeXt splits the 3x3 convolution into groups, wide networks give it more channels: `group_width` is the number of
     channels of a group in the first stage.
     """
-    first, second = (strides, 1) if variant == "paper" else (1, strides)
+    # What strides is the last to have the dilation of the stage before.
+    first, second, dilation = (strides, 1, dilations[1]) if variant == "paper" else (1, strides, dilations[0])
     inner = filters // 4 * groups * group_width // 64
     y = conv(x, inner, 1, strides=first, name=f"{name}_conv1")
     y = _bn_relu(y, f"{name}_bn1", f"{name}_relu1")
-    y = conv(y, inner, 3, strides=second, dilation_rate=dilations[0], groups=groups, name=f"{name}_conv2")
+    y = conv(y, inner, 3, strides=second, dilation_rate=dilation, groups=groups, name=f"{name}_conv2")
     y = _bn_relu(y, f"{name}_bn2", f"{name}_relu2")
     y = conv(y, filters, 1, name=f"{name}_conv3")
     y = batch_norm(y, epsilon=EPSILON, momentum=MOMENTUM, name=f"{name}_bn3")

@@ -9,7 +9,8 @@ Input: colour pictures, 224x224 for ImageNet and 32x32 for CIFAR.
 Differences from the papers:
 - Where a bottleneck halves the resolution, its 3x3 convolution strides, as in the networks that published weights
   belong to; under `variant="paper"` the 1x1 before it does. Parameters are the same, the cost is not.
-- 18 and 34 layers with pre-activation are not in the paper; their first shortcut starts from the input itself.
+- 18 and 34 layers with pre-activation are not in the paper. Where the first block keeps the channels, there and in
+  `resnet110_v2`, its shortcut starts from the input itself; the paper's starts behind the first activation.
 - Dense layers start from Glorot's uniform distribution; the papers do not say.
 """
 
@@ -109,11 +110,12 @@ def _preact_basic(x, filters, *, strides, dilations, drop_rate, block_dropout, v
 
 def _preact_bottleneck(x, filters, *, strides, dilations, drop_rate, block_dropout, variant, name):
     """1x1 to a quarter of the channels, 3x3, 1x1 back, with pre-activation."""
-    first, second = (strides, 1) if variant == "paper" else (1, strides)
+    # What strides is the last to have the dilation of the stage before.
+    first, second, dilation = (strides, 1, dilations[1]) if variant == "paper" else (1, strides, dilations[0])
     preact = _bn_relu(x, f"{name}_bn1", f"{name}_relu1")
     y = conv(preact, filters // 4, 1, strides=first, name=f"{name}_conv1")
     y = _bn_relu(y, f"{name}_bn2", f"{name}_relu2")
-    y = conv(y, filters // 4, 3, strides=second, dilation_rate=dilations[0], name=f"{name}_conv2")
+    y = conv(y, filters // 4, 3, strides=second, dilation_rate=dilation, name=f"{name}_conv2")
     y = _bn_relu(y, f"{name}_bn3", f"{name}_relu3")
     y = layers.Dropout(block_dropout, name=f"{name}_dropout")(y) if block_dropout else y
     y = conv(y, filters, 1, name=f"{name}_conv3")
