@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.deploy.folding import LINEAR
+
 INPUT = "images"
 
 
@@ -80,8 +82,9 @@ def trace(
         model: A built model with one input.
         input_shape: Shape of an example.
         outputs: Names of the outputs, where the model was made of another that gave them theirs; None for its own.
-        weights_as_inputs: Whether the function takes the variables' values behind the examples, for converters that
-            know no variables.
+        weights_as_inputs: Whether the function takes the values of kernels and biases behind the examples, for
+            converters that know no variables. Other vectors, such as those of batch norms, become constants, for
+            tf2onnx moves transpositions past constants alone.
 
     Raises:
         ValueError: The model is not built, or has several inputs.
@@ -90,12 +93,16 @@ def trace(
     shape = (None, *input_shape)
     names = output_names(model) if outputs is None else outputs
     trainable, others = model.trainable_variables, model.non_trainable_variables
-    variables = [*trainable, *others] if weights_as_inputs else []
+    linear = {id(item) for layer in model._flatten_layers() if type(layer) in LINEAR for item in layer.variables}
+    everything = (*trainable, *others)
+    variables = [item for item in everything if weights_as_inputs and (len(item.shape) > 1 or id(item) in linear)]
+    small = {id(item): item.numpy() for item in everything if len(item.shape) <= 1}
 
     def call(images: tf.Tensor, *weights: tf.Tensor) -> list[tf.Tensor]:
-        if weights:
-            split = len(trainable)
-            given, _ = model.stateless_call(list(weights[:split]), list(weights[split:]), images, training=False)
+        if weights_as_inputs:
+            known = small | {id(item): value for item, value in zip(variables, weights, strict=True)}
+            states = ([tf.convert_to_tensor(known[id(item)]) for item in part] for part in (trainable, others))
+            given, _ = model.stateless_call(*states, images, training=False)
         else:
             given = model(images, training=False)
         values = [given[name] for name in names] if isinstance(given, dict) else keras.tree.flatten(given)
@@ -105,7 +112,7 @@ def trace(
     signature += [tf.TensorSpec(item.shape, item.dtype, name=f"weight{i}") for i, item in enumerate(variables)]
     function = tf.function(call, input_signature=signature, autograph=False).get_concrete_function()
     taken = {tensor.name: item for tensor, item in zip(function.inputs[1:], variables, strict=False)}
-    return Graph(function, shape, dtype, names, None if variables else model, taken)
+    return Graph(function, shape, dtype, names, None if weights_as_inputs else model, taken)
 
 
 def module(graph: Graph) -> tf.Module:

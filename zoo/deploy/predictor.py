@@ -470,7 +470,7 @@ def _measure(call: Call, example: np.ndarray, size: int, calls: int) -> float:
     return statistics.median(times)
 
 
-def _times(seconds: dict[int, float]) -> str:
+def _times(seconds: Mapping[int, float]) -> str:
     return ", ".join(f"{1000 * value:.3g} ms at batch {size}" for size, value in seconds.items())
 
 
