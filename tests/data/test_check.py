@@ -141,3 +141,16 @@ def test_the_command(root, capsys):
     out, error = capsys.readouterr()
     assert "problem: Pictures in more than one split" in out
     assert error == f"zoo check-data: error: folder:{root}: problems found: 1; see above\n"
+
+
+def test_the_command_looks_at_the_splits_that_are_trained_on(tmp_path, capsys):
+    """Training knows of no groups: a folder that it divides straddles, and shards that keep groups do not."""
+    folder, shards, groups = tmp_path / "folder", tmp_path / "shards", ["--group-by", "(person[0-9]+)"]
+    for number in range(40):
+        path = folder / ("cat", "dog")[number % 2] / f"person{number // 4}_{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cut(number).save(path)
+    assert main(["check-data", f"folder:{folder}", *groups]) == 2
+    assert "problem: Groups in more than one split: " in capsys.readouterr().out
+    assert main(["shard", "--data", f"folder:{folder}", "--out", str(shards), *groups]) == 0
+    assert main(["check-data", f"shards:{shards}", *groups]) == 0

@@ -115,6 +115,22 @@ def test_a_folder_is_split_by_groups(persons):
         zoo.data.load("digits", group_by="(x)")
 
 
+def test_a_split_may_have_no_group(persons, tmp_path):
+    """An expression must match a name of some split, not of each."""
+    for number, label in enumerate(("cat", "dog")):
+        (tmp_path / "own" / "test" / label).mkdir(parents=True)
+        (tmp_path / "own" / "train").mkdir(exist_ok=True)
+        (persons / label).rename(tmp_path / "own" / "train" / label)
+        Image.new("L", (4, 4), number).save(tmp_path / "own" / "test" / label / "unknown.png")
+    data = zoo.data.load(f"folder:{tmp_path / 'own'}", group_by=r"(p\d+)_")
+    assert data.splits["test"].groups == ["test/cat/unknown.png", "test/dog/unknown.png"]
+    train, validation = (set(data.splits[split].groups) for split in ("train", "validation"))
+    assert not train & validation
+    assert train | validation == {f"p{person}" for person in range(10)}
+    with pytest.raises(DataError, match="group_by matches no name, such as 'train/cat/p0_0.png'"):
+        zoo.data.load(f"folder:{tmp_path / 'own'}", group_by="(q)")
+
+
 @pytest.fixture(scope="module")
 def uneven(tmp_path_factory):
     """60 dark pictures of one class, 12 bright ones of another."""

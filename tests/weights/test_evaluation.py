@@ -13,7 +13,7 @@ import zoo
 from zoo import cli
 from zoo.data import DataError
 from zoo.weights import Preprocessing
-from zoo.weights.evaluation import evaluate
+from zoo.weights.evaluation import evaluate, labelled_files
 
 FOLDERS = {"n01440764": 0, "golden_retriever": 207, "Crane Bird": 134}
 PREPROCESSING = Preprocessing(resize_size=16, crop_size=12)
@@ -86,6 +86,8 @@ def test_ranks_and_ties(folder, network):
 @pytest.mark.parametrize(("change", "message"), [
     (lambda root: (root / "goldfisch").mkdir(), "no class of ImageNet-1k is called goldfisch. Did you mean goldfish"),
     (lambda root: (root / "tench").mkdir(), "has two folders for one class: n01440764, tench."),
+    (lambda root: (root / "CARDIGAN").mkdir(),
+     r"CARDIGAN may be Cardigan \(n02113186\) or cardigan \(n02963159\)\. Call it by the WordNet id"),
     (lambda root: (root / "n01443537").mkdir(), "n01443537 holds no picture."),
     (lambda root: save(root / "loose.png", 0), "must hold a folder for each class and nothing else. Received: loose.p"),
     (lambda root: (root / "val").mkdir(), r"holds the splits val. Give one of them, such as .*val\."),
@@ -96,6 +98,21 @@ def test_folders_that_are_refused(folder, network, change, message):
     change(folder)
     with pytest.raises(DataError, match=message):
         evaluate(network, PREPROCESSING, folder)
+
+
+@pytest.mark.parametrize("spelling", [
+    lambda item: item.wnid,
+    lambda item: item.name,
+    lambda item: item.name.replace(" ", "_"),
+], ids=["wnid", "name", "underscores"])  # fmt: skip
+def test_every_class_is_found_by_its_id_and_name(tmp_path, spelling):
+    """The dog is a Cardigan and the knitwear a cardigan; no other two names differ in capitals alone."""
+    classes = zoo.weights.imagenet_classes()
+    for item in classes:
+        (tmp_path / spelling(item)).mkdir()
+        (tmp_path / spelling(item) / "a.png").touch()
+    found = {path.parent.name: index for path, index in labelled_files(tmp_path)}
+    assert found == {spelling(item): index for index, item in enumerate(classes)}
 
 
 def test_arguments_that_are_refused(folder, network, tmp_path):
@@ -137,6 +154,12 @@ def test_the_command(warm, folder, capsys):
     assert lines[2].split()[:3] == ["published", "73.16", "91.05"]
     assert lines[2].endswith("ImageNet-1k's 50000 validation pictures, centre crop of 288 from 288, bicubic")
     assert lines[3].startswith("These are not all 50000 pictures")
+
+
+def test_a_wrong_folder_costs_no_download(capsys, monkeypatch):
+    monkeypatch.setattr(zoo.weights.cache, "fetch", lambda *_: pytest.fail("this downloads"))
+    code, _, error = call(capsys, "resnet18:timm.a1", "--data", "folder:/nowhere")
+    assert (code, error) == (2, "zoo evaluate: error: /nowhere is no folder.\n")
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

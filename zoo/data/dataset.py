@@ -244,7 +244,8 @@ class Dataset:
             The data set; its fingerprint is the same.
 
         Raises:
-            DataError: There is no such fold, there are too few examples, or the data is read in sequence.
+            DataError: There is no such fold, there are too few examples, the data is read in sequence, or it is trained
+                on its validation examples.
 
         Example:
             >>> import zoo
@@ -254,6 +255,8 @@ class Dataset:
         train, validation = self._split("train"), self._split("validation")
         if not hasattr(train, "joined") or not hasattr(validation, "joined"):
             raise DataError(f"{printable(self.name)} is read in sequence and has no folds.")
+        if train is validation:
+            raise DataError(f"{printable(self.name)} holds nothing out and has no folds. Leave validation=train out.")
         count = len(train) + len(validation)
         if not 2 <= of <= count or not 0 <= number < of:
             raise DataError(f"There are 2 to {count} folds, counted from 0. Received: number={number}, of={of}")

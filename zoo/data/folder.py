@@ -16,19 +16,12 @@ import numpy as np
 from zoo.data.dataset import Compared, Dataset, OnBad, Source
 from zoo.data.errors import DataError, printable
 from zoo.data.pictures import FORMATS, decode, quiet_pillow, read, read_with_status
-from zoo.data.splits import SPLITS, group_names, stratified
+from zoo.data.splits import SPLIT_NAMES, SPLITS, group_names, stratified
 from zoo.messages import some
 
 # Under "skip" so many files may be bad, or this fraction of all, whichever is more.
 MAX_SKIPPED, MAX_SKIPPED_FRACTION = 10, 0.01
 
-_SPLIT_FOLDERS = {
-    "train": "train",
-    "validation": "validation",
-    "val": "validation",
-    "valid": "validation",
-    "test": "test",
-}
 _CLUTTER = ("thumbs.db", "desktop.ini")
 
 
@@ -48,7 +41,7 @@ def load(name: str, root: Path, split_seed: int, on_bad: OnBad, group_by: str | 
     """The pictures of `root/CLASS/…` or of `root/{train,validation,test}/CLASS/…`."""
     if not os.path.isdir(root):
         raise DataError(f"{printable(str(root))} is no folder.")
-    parts = _split_folders(root)
+    parts = split_folders(root)
     with quiet_pillow():
         found = {part: _scan(root, folder, on_bad) for part, folder in parts.items()}
     everything = [item for items in found.values() for item in items]
@@ -57,7 +50,11 @@ def load(name: str, root: Path, split_seed: int, on_bad: OnBad, group_by: str | 
         refuse_too_many(root, bad, len(everything))
     good = {part: [item for item in items if not item.fault] for part, items in found.items()}
     classes = _classes(root, parts, good)
-    splits = _splits(good, classes, split_seed, group_by)
+    groups = None
+    if group_by is not None:
+        names = [item.name for items in good.values() for item in items]
+        groups = dict(zip(names, group_names(names, group_by), strict=True))
+    splits = _splits(good, classes, split_seed, groups)
     if empty := [split for split in SPLITS if not len(splits.get(split, ()))]:
         counts = ", ".join(f"{split} {len(items)}" for split, items in splits.items())
         raise DataError(f"{printable(str(root))} has too few pictures for the split {', '.join(empty)} ({counts}).")
@@ -69,7 +66,7 @@ def load(name: str, root: Path, split_seed: int, on_bad: OnBad, group_by: str | 
         name=name,
         classes=classes,
         image_shape=(height, width, max(item.channels for item in used)),
-        splits={split: _source(root, items, classes, group_by) for split, items in splits.items()},
+        splits={split: _source(root, items, classes, groups) for split, items in splits.items()},
         source=f"the folder {printable(str(root))}",
         licence="as its owner says",
         fingerprint=hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest(),
@@ -87,12 +84,16 @@ def refuse_too_many(root: Path, bad: Mapping[str, str], total: int) -> None:
         )
 
 
-def _split_folders(root: Path) -> dict[str, Path]:
-    """The folders that hold class folders: one for each split that has its own, or the root for all."""
+def split_folders(root: Path) -> dict[str, Path]:
+    """The folders that hold class folders: one for each split that has its own, or the root for "all".
+
+    Raises:
+        DataError: There are splits and none for training, two folders for one, or beside them what belongs to none.
+    """
     own: dict[str, Path] = {}
     others = []
     for entry in _entries(root):
-        split = _SPLIT_FOLDERS.get(entry.name.lower())
+        split = SPLIT_NAMES.get(entry.name.lower())
         # A class may be called "train", too; its folder holds pictures and no folders.
         if split is None or not entry.is_dir() or not any(inner.is_dir() for inner in _entries(entry)):
             others.append(entry.name)
@@ -109,7 +110,7 @@ def _split_folders(root: Path) -> dict[str, Path]:
             f"{printable(str(root))} has splits and, beside them, what belongs to none: "
             f"{some(map(printable, others))}. Expected only train, validation and test, each with class folders."
         )
-    return own
+    return {split: own[split] for split in SPLITS if split in own}
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -195,28 +196,34 @@ def _classes(root: Path, parts: Mapping[str, Path], good: Mapping[str, list[_Fou
 
 
 def _splits(
-    good: Mapping[str, list[_Found]], classes: tuple[str, ...], seed: int, group_by: str | None
+    good: Mapping[str, list[_Found]], classes: tuple[str, ...], seed: int, groups: Mapping[str, str] | None
 ) -> dict[str, list[_Found]]:
     """The splits that have folders of their own, and the rest carved out of the others by hash of the name."""
     if "all" in good:
-        return _carve(good["all"], classes, seed, group_by, validation=True, test=True)
+        return _carve(good["all"], classes, seed, groups, validation=True, test=True)
     wanted = {split: split not in good for split in ("validation", "test")}
-    carved = _carve(good["train"], classes, seed, group_by, **wanted)
+    carved = _carve(good["train"], classes, seed, groups, **wanted)
     return {split: good[split] if split != "train" and split in good else carved[split] for split in SPLITS}
 
 
 def _carve(
-    items: list[_Found], classes: tuple[str, ...], seed: int, group_by: str | None, *, validation: bool, test: bool
+    items: list[_Found],
+    classes: tuple[str, ...],
+    seed: int,
+    groups: Mapping[str, str] | None,
+    *,
+    validation: bool,
+    test: bool,
 ) -> dict[str, list[_Found]]:
     fractions = {name: 0.0 for name, wanted in (("validation", validation), ("test", test)) if not wanted}
     labels = np.array([classes.index(printable(item.label)) for item in items])
     names = [item.name for item in items]
-    groups = None if group_by is None else group_names(names, group_by)
-    indices = stratified(labels, names, seed=seed, groups=groups, **fractions)
-    return {split: [items[index] for index in own] for split, own in indices.items()}
+    own = None if groups is None else [groups[name] for name in names]
+    indices = stratified(labels, names, seed=seed, groups=own, **fractions)
+    return {split: [items[index] for index in members] for split, members in indices.items()}
 
 
-def _source(root: Path, items: list[_Found], classes: tuple[str, ...], group_by: str | None) -> Source:
+def _source(root: Path, items: list[_Found], classes: tuple[str, ...], groups: Mapping[str, str] | None) -> Source:
     compared = Compared(len(items))
 
     def content_of(index: int) -> bytes:
@@ -233,7 +240,8 @@ def _source(root: Path, items: list[_Found], classes: tuple[str, ...], group_by:
 
     labels = np.array([classes.index(printable(item.label)) for item in items], np.int32)
     names = [printable(item.name) for item in items]
-    return Source(labels, names, content_of, None if group_by is None else group_names(names, group_by))
+    own = None if groups is None else [printable(groups[item.name]) for item in items]
+    return Source(labels, names, content_of, own)
 
 
 def _below(root: Path, path: Path) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 from zoo.data.errors import DataError
 
 SPLITS = ("train", "validation", "test")
+# What the folder, table or array of each split may be called, in lower case.
+SPLIT_NAMES = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
 VALIDATION, TEST = 0.15, 0.20
 
 

@@ -15,6 +15,8 @@ from zoo.builder import build_for_conversion
 from zoo.files import sha256
 from zoo.weights import cache, evaluation, published, store
 
+EVALUATED_AT_ONCE = 32
+
 _MARKDOWN = ("weights", "source", "licence", "top-1 %", "top-5 %", "measured on", "parity on random weights",
              "accuracy measured here")  # fmt: skip
 _HEADER = ("weights", "top-1 %", "top-5 %", "licence", "size", "reader", "cached")
@@ -108,8 +110,9 @@ def _bar(text: str, *, is_download: bool) -> Iterator[Callable[[int, int | None]
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """`zoo evaluate MODEL:TAG --data folder:PATH`."""
-    from zoo.deploy.commands import predictor
+    from zoo.deploy.commands import check_engine, predictor
 
+    check_engine(arguments)
     kind, _, path = (arguments.data or "").partition(":")
     if kind != "folder" or not path:
         raise ValueError(
@@ -120,15 +123,15 @@ def evaluate(arguments: argparse.Namespace) -> None:
         raise ValueError("--split is for runs; a folder of ImageNet's classes is measured as a whole. Leave it out.")
     row = _find(arguments.folder)
     label = f"{row.model}:{row.tag}"
+    evaluation.labelled_files(path)  # a wrong path costs no download
     _fetched(row)
     preprocessing = zoo.weights.Preprocessing.from_record(row)
     shape = (*(preprocessing.size or ()), preprocessing.channels)
     model = zoo.create_model(row.model, weights=row.tag, input_shape=shape, classifier_activation=None)
-    answer = predictor(arguments, model, arguments.batch_size)
+    batch_size = EVALUATED_AT_ONCE if arguments.batch_size is None else arguments.batch_size
+    answer = predictor(arguments, model, batch_size)
     with _bar("pictures", is_download=False) as progress:
-        found = evaluation.evaluate(
-            model, preprocessing, path, batch_size=arguments.batch_size, progress=progress, answer=answer
-        )
+        found = evaluation.evaluate(model, preprocessing, path, batch_size=batch_size, progress=progress, answer=answer)
     if arguments.json:
         print(json.dumps({
             "weights": label, "data": arguments.data, "pictures": found.pictures, "classes": found.classes,

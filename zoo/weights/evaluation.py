@@ -74,8 +74,9 @@ def evaluate(
         Top-1 and top-5 accuracy.
 
     Raises:
-        ValueError: A folder is called like no class (close matches are listed), two like the same, a class has no
-            picture, the model has other outputs, one that is not a number, or `batch_size` is no whole number above 0.
+        ValueError: A folder is called like no class (close matches are listed) or like several, two like the same, a
+            class has no picture, the model has other outputs, one that is not a number, or `batch_size` is no whole
+            number above 0.
         DataError: A file cannot be used (a ValueError too); names it and says why.
     """
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
@@ -84,7 +85,7 @@ def evaluate(
         raise ValueError(f"The model must give (batch, {NUM_CLASSES}), ImageNet-1k's classes. "
                          f"Received: {model.output_shape}")  # fmt: skip
     answer = answer or model.predict_on_batch
-    files = _files(Path(folder))
+    files = labelled_files(folder)
     right = np.zeros(2, int)
     done = 0
     for pictures, labels in _batches(files, preprocessing, batch_size):
@@ -136,8 +137,16 @@ def _ready(pictures: list[Future[np.ndarray]], labels: np.ndarray) -> tuple[np.n
     return np.stack([picture.result() for picture in pictures]), labels
 
 
-def _files(root: Path) -> list[tuple[Path, int]]:
-    """All pictures with the index of their class."""
+def labelled_files(folder: str | os.PathLike) -> list[tuple[Path, int]]:
+    """All pictures of a folder with the index of their class, by their names alone: none is opened.
+
+    Args:
+        folder: As `evaluate` takes it.
+
+    Raises:
+        DataError: A folder is called like no class or like several, two like the same, or a class has no picture.
+    """
+    root = Path(folder)
     if not root.is_dir():
         raise DataError(f"{printable(str(root))} is no folder.")
     entries = _entries(root)
@@ -149,10 +158,10 @@ def _files(root: Path) -> list[tuple[Path, int]]:
         raise DataError(f"{printable(str(root))} must hold a folder for each class and nothing else. "
                         f"Received: {some(map(printable, loose))}")  # fmt: skip
     files = []
-    for folder, index in _classes(root, entries).items():
-        found = _entries(folder)
+    for own, index in _classes(root, entries).items():
+        found = _entries(own)
         if not found:
-            raise DataError(f"{printable(str(folder))} holds no picture.")
+            raise DataError(f"{printable(str(own))} holds no picture.")
         if odd := [path for path in found if path.suffix.lower() not in FORMATS]:
             known = ", ".join(FORMATS)
             raise DataError(f"{printable(str(odd[0]))} is no picture by its name (known: {known}).")
@@ -164,29 +173,34 @@ def _classes(root: Path, folders: Sequence[Path]) -> dict[Path, int]:
     """The index of the class that each folder is called by."""
     if not folders:
         raise DataError(f"{printable(str(root))} is empty. Expected a folder for each class, with pictures.")
-    known: dict[str, int] = {}
-    for index, (wnid, name) in enumerate(imagenet_classes()):
-        known |= {wnid: index, _plain(name): index}
-    if unknown := [folder.name for folder in folders if _plain(folder.name) not in known]:
-        close = difflib.get_close_matches(_plain(unknown[0]), known, n=3, cutoff=0.6)
+    classes = imagenet_classes()
+    exact = {spelling: index for index, item in enumerate(classes) for spelling in item}
+    folded: dict[str, list[int]] = {}
+    for spelling, index in exact.items():
+        folded.setdefault(spelling.casefold(), []).append(index)
+    meant: dict[Path, list[int]] = {}
+    for folder in folders:
+        plain = folder.name.replace("_", " ")
+        meant[folder] = [exact[plain]] if plain in exact else folded.get(plain.casefold(), [])
+    if unknown := [folder.name for folder, indices in meant.items() if not indices]:
+        close = difflib.get_close_matches(unknown[0].replace("_", " ").casefold(), folded, n=3, cutoff=0.6)
         hint = f"Did you mean {', '.join(close)}? " if close else ""
         raise DataError(
             f"{printable(str(root))}: no class of ImageNet-1k is called {some(map(printable, unknown))}. {hint}"
             "Folders must be called by WordNet ids, such as n02099601, or names, such as golden_retriever."
         )
     found: dict[int, Path] = {}
-    for folder in folders:
-        index = known[_plain(folder.name)]
+    for folder, indices in meant.items():
+        if len(indices) > 1:
+            listed = " or ".join(f"{classes[index].name} ({classes[index].wnid})" for index in indices)
+            raise DataError(f"{printable(str(folder))} may be {listed}. Call it by the WordNet id.")
+        (index,) = indices
         if index in found:
             raise DataError(
                 f"{printable(str(root))} has two folders for one class: {found[index].name}, {folder.name}."
             )
         found[index] = folder
     return {folder: index for index, folder in found.items()}
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", " ").casefold()
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import re
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -98,6 +99,7 @@ def test_inside_of_a_model_are_the_same_numbers(tmp_path):
         ({"coefficients": 41}, "at most as many coefficients as bands. Received: coefficients=41, bands=40"),
         ({"hop_seconds": 0.0}, "must be above 0"),
         ({"coefficients": 5, "scale": "pcen"}, "made of logarithms"),
+        ({"scale": "mel"}, "scale must be log or pcen. Received: scale='mel'"),
     ],
 )
 def test_illegal_front_ends_are_refused(values, message):
@@ -151,8 +153,6 @@ def test_all_widths_rates_and_channels_are_read(tmp_path, form, subtype, rate, c
 
 
 def test_without_soundfile_the_error_says_what_to_install(tmp_path, monkeypatch):
-    import sys
-
     monkeypatch.setitem(sys.modules, "soundfile", None)
     (tmp_path / "a.wav").write_bytes(wav())
     with pytest.raises(DataError, match=re.escape('needs soundfile: pip install "cnn-zoo[audio]"')):
@@ -193,6 +193,45 @@ def test_a_folder_of_clips_and_its_front_ends(folder):
                           ("sample_rate=8000", "Clips are read at 16000")]:  # fmt: skip
         with pytest.raises(DataError, match=message):
             zoo.data.load(f"wav:{folder}?{text}")
+
+
+def test_splits_that_are_there_are_kept_to(folder):
+    root = folder / "divided"
+    for path in sorted(folder.glob("*/*.wav")):
+        voice = path.name.partition("-")[0]
+        split = {"voice2": "val", "voice3": "test"}.get(voice, "train")
+        target = root / split / path.parent.name / path.name.replace("voice3", "guest")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+    dataset = zoo.data.load(f"wav:{root}", group_by="(voice[0-9])")
+    assert dataset.num_examples == {"train": 12, "validation": 6, "test": 6}
+    assert set(dataset.splits["train"].groups) == {"voice0", "voice1"}
+    assert set(dataset.splits["validation"].groups) == {"voice2"}
+    assert dataset.splits["test"].groups == dataset.splits["test"].names  # none is matched
+    with pytest.raises(DataError, match=r"group_by matches no name, such as 'train/high/voice0-0\.wav'"):
+        zoo.data.load(f"wav:{root}", group_by="(singer)")
+    (root / "notes.txt").touch()
+    with pytest.raises(DataError, match=r"what belongs to none: notes\.txt"):
+        zoo.data.load(f"wav:{root}")
+    (root / "train").rename(root / "training")
+    with pytest.raises(DataError, match="has the splits test, validation and no train; add it"):
+        zoo.data.load(f"wav:{root}")
+
+
+@pytest.mark.parametrize("name", ["soundfiles", "two words"])
+def test_a_reason_has_no_part_of_the_path(folder, monkeypatch, name):
+    root = folder / name
+    for label in ("low", "high"):
+        root.mkdir(exist_ok=True)
+        (folder / label).rename(root / label)
+    (root / "low" / "broken.wav").write_bytes(wav(claimed=9999))
+    dataset = zoo.data.load(f"wav:{root}", on_bad="count")
+    reason = "is cut short: its header says 9999 bytes of sound, and there are 1600."
+    assert dataset.bad_files == {"low/broken.wav": reason}
+    assert dataset.num_bad_files == {"is cut short": 1}
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(DataError, match="^Reading sound needs soundfile"):
+        zoo.data.load(f"wav:{root}", on_bad="count")
 
 
 def test_bad_clips_are_named_or_left_out(folder):

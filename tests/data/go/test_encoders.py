@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zoo.data import DataError
-from zoo.data.go import BLACK, ENCODERS, WHITE, Board, Ladders, encoder, ladders, symmetries
+from zoo.data.go import BLACK, ENCODERS, NEW_ZEALAND, WHITE, Board, Ladders, encoder, ladders, symmetries
 from zoo.data.go.encoders import View
 
 
@@ -209,3 +209,17 @@ def test_a_capture_that_leaves_one_liberty():
     assert "B1" not in names(board, planes[..., 20])
     assert "A1" in names(board, planes[..., 12])  # one liberty now
     assert "C1" not in names(board, planes[..., 12])
+
+
+def test_suicide_leaves_no_liberties():
+    """White's legal A5 stands alone, E4 joins a chain and B1 two, and all are taken off at once."""
+    board = Board(5, rules=NEW_ZEALAND)
+    where = board.geometry.point
+    black = ("A4", "B5", "D5", "D4", "E3", "A2", "B2", "C2", "D1")
+    board.setup(black=map(where, black), white=map(where, ("E5", "A1", "C1")), to_move=WHITE)
+    suicides = {"A5", "E4", "B1"}
+    planes = encoder("alphago48").encode(board)
+    assert suicides <= names(board, planes[..., 20])
+    assert not suicides & names(board, planes[..., 36:44].any(axis=-1))
+    assert not suicides & names(board, encoder("tactical").encode(board)[..., 17:].any(axis=-1))
+    assert names(board, planes[..., 36:44].any(axis=-1)) == names(board, planes[..., 20]) - suicides

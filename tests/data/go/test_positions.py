@@ -71,7 +71,7 @@ def test_damaged_and_foreign_shards_are_refused(games, tmp_path):
     index = tmp_path / "s" / "index.json"
     text = index.read_text()
     index.write_text(json.dumps({**json.loads(text), "planes_version": 0}))
-    with pytest.raises(DataError, match=r"was written by another version: \(1, 0\), this one reads \(1, 1\)"):
+    with pytest.raises(DataError, match=r"was written by another version: \(1, 0\), this one reads \(1, 2\)"):
         read_shards(tmp_path / "s")
     index.write_text(text)
     shard = tmp_path / "s" / "shard_00000.npz"

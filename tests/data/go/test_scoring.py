@@ -47,10 +47,14 @@ def test_handicap_gives_white_what_the_rules_say(rules, bonus):
 
 def test_handicap_points_are_gtps():
     board = Board(19)
-    names = [board.geometry.vertex(point) for point in handicap_points(19, 9)]
-    assert set(names) == {"D4", "Q16", "D16", "Q4", "D10", "Q10", "K4", "K16", "K10"}
-    assert [len(handicap_points(19, count)) for count in range(2, 10)] == list(range(2, 10))
-    assert {board.geometry.vertex(point) for point in handicap_points(19, 2)} == {"D4", "Q16"}
+    # Version 2 of the protocol, section "Fixed Handicap Placement".
+    table = {
+        2: "D4 Q16", 3: "D4 Q16 D16", 4: "D4 Q16 D16 Q4", 5: "D4 Q16 D16 Q4 K10", 6: "D4 Q16 D16 Q4 D10 Q10",
+        7: "D4 Q16 D16 Q4 D10 Q10 K10", 8: "D4 Q16 D16 Q4 D10 Q10 K4 K16", 9: "D4 Q16 D16 Q4 D10 Q10 K4 K16 K10",
+    }  # fmt: skip
+    for count, names in table.items():
+        points = handicap_points(19, count)
+        assert sorted(map(board.geometry.vertex, points)) == sorted(names.split())
     board.place_handicap(handicap_points(19, 4))
     assert (board.to_move, board.handicap) == (-1, 4)
     with pytest.raises(DataError, match=r"A board of 5x5 has no handicap points\. Received: 2"):

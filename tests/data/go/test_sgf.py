@@ -127,6 +127,16 @@ def test_superko_is_of_the_rules_that_the_file_names():
         game(setup.format("Tromp-Taylor"))
 
 
+@pytest.mark.parametrize("first", ["PL[W]", ""])
+@pytest.mark.parametrize("rules", ["AGA", "NZ"])
+def test_situational_superko_knows_who_moved_in_the_first_position(rules, first):
+    # The same moves: the last one brings the first stones back, now with black to move.
+    found = game(f"(;SZ[5]RU[{rules}]AB[ad][bd]AW[be][cd][de]{first};W[ae];B[ce];W[be])")
+    assert len(found.moves) == 3
+    assert found.start().positions[0].to_move == WHITE
+    assert [point for _, _, point in found.replay()] == [20, 22, 21]
+
+
 def test_tt_is_a_pass_up_to_19_and_a_point_beyond():
     assert game("(;SZ[19];B[tt];W[])").moves == ((BLACK, 361), (WHITE, 361))
     assert game("(;SZ[21];B[tt];W[])").moves == ((BLACK, 19 * 21 + 19), (WHITE, 441))
@@ -152,11 +162,15 @@ def test_games_go_through_files(tmp_path):
     (tmp_path / "sub" / "b.sgf.gz").write_bytes(gzip.compress(to_sgf(games[0]).encode()))
     (tmp_path / "bad.sgf").write_text("(;SZ[9];B[aa];W[aa])")
     (tmp_path / "broken.sgf.gz").write_bytes(b"no gzip")
+    flipped = bytearray((tmp_path / "sub" / "b.sgf.gz").read_bytes())
+    flipped[10] |= 6  # the first byte behind gzip's header: a kind of block that deflate does not have
+    (tmp_path / "flipped.sgf.gz").write_bytes(flipped)
     found, rejected = read_games(tmp_path)
     assert found == [*games, games[0]]
     assert [item.name for item in found] == ["a.sgf#1", "a.sgf#2", "sub/b.sgf.gz"]
-    assert list(rejected) == ["bad.sgf", "broken.sgf.gz"]
+    assert list(rejected) == ["bad.sgf", "broken.sgf.gz", "flipped.sgf.gz"]
     assert rejected["bad.sgf"].startswith("Move 2: ")
+    assert "invalid block type" in rejected["flipped.sgf.gz"]
     cut, rejected = read_games(tmp_path / "bad.sgf", on_illegal="cut")
     assert [len(item.moves) for item in cut] == [1]
     assert rejected == {}
@@ -175,3 +189,12 @@ def test_a_game_turned_or_mirrored_has_the_same_fingerprint():
     other = Game(size=9, moves=base.moves[:-1])
     assert base.fingerprint() == turned.fingerprint() != other.fingerprint()
     assert re.fullmatch("[0-9a-f]{64}", base.fingerprint())
+
+
+def test_a_fingerprint_does_not_depend_on_how_set_up_stones_are_listed():
+    texts = ("AB[aa][cc][gb]AW[ee][fh]", "AB[gb][aa][cc]AW[fh][ee]", "AB[aa][cc][bg]AW[ee][hf]")  # the last mirrored
+    prints = [game(f"(;SZ[9]{text};B[dd];W[ii])").fingerprint() for text in texts]
+    assert prints[0] == prints[1] == prints[2]
+    others = ("AB[aa][cc][ee]AW[gb][fh]", "AB[aa][cc][gb]AW[ee]")
+    assert all(game(f"(;SZ[9]{text};B[dd];W[ii])").fingerprint() != prints[0] for text in others)
+    assert game(f"(;SZ[9]{texts[0]};B[ii];W[dd])").fingerprint() != prints[0]

@@ -136,20 +136,26 @@ def test_windows_of_one_recording_are_in_one_split(folder):
     assert np.abs(values[..., 1]).max() == 0  # a channel that does not change
 
 
-def test_splits_that_are_there_are_kept_to(folder):
-    for split in ("train", "test"):
-        (folder.parent / "given" / split).mkdir(parents=True)
+@pytest.mark.parametrize("name", ["test", "valid"])
+def test_splits_that_are_there_are_kept_to(folder, name):
+    root = folder.parent / "given"
     for path in sorted(folder.rglob("*.npy")):
-        split = "test" if int(path.stem.split("-")[1]) >= 16 else "train"
-        target = folder.parent / "given" / split / path.parent.name / path.name
-        target.parent.mkdir(exist_ok=True)
+        split = name if int(path.stem.split("-")[1]) >= 16 else "train"
+        target = root / split / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
         path.rename(target)
-    dataset = zoo.data.load(f"signals:{folder.parent / 'given'}?window=200")
+    dataset = zoo.data.load(f"signals:{root}?window=200")
     numbers = {split: {int(name.partition("#")[0].split("-")[1][:-4]) for name in part.names}
                for split, part in dataset.splits.items()}  # fmt: skip
-    assert numbers["test"] == set(range(16, 24))
-    assert not numbers["train"] & numbers["validation"]
-    assert numbers["train"] | numbers["validation"] == set(range(16))
+    given, carved = ("test", "validation") if name == "test" else ("validation", "test")
+    assert numbers[given] == set(range(16, 24))
+    assert not numbers["train"] & numbers[carved]
+    assert numbers["train"] | numbers[carved] == set(range(16))
+    grouped = zoo.data.load(f"signals:{root}?window=200", group_by="(patient[0-7])-")  # of the training alone
+    assert grouped.splits[given].groups[0] == "fast/patient10-21.npy"
+    (root / "train").rename(root / "training")
+    with pytest.raises(DataError, match=f"has the splits {given} and no train; add it"):
+        zoo.data.load(f"signals:{root}?window=200")
 
 
 def test_the_form_reads_other_recordings_alike(folder):
@@ -186,6 +192,15 @@ def test_the_form_reads_other_recordings_alike(folder):
 def test_what_cannot_be_cut_is_refused(folder, options, message):
     with pytest.raises(DataError, match=message):
         zoo.data.load(f"signals:{folder}{options}")
+
+
+def test_damaged_arrays_are_named(folder):
+    path = folder / "slow" / "patient0-0.npy"
+    content = path.read_bytes()
+    for damaged in (b"", content[:-1], content.replace(b"}", b"{", 1), content.replace(b"'", b"?", 1)):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"slow/patient0-0\.npy holds no signal: "):
+            zoo.data.load(f"signals:{folder}?window=128")
 
 
 def test_options_of_recordings_are_for_recordings(tmp_path):

@@ -118,6 +118,33 @@ def test_a_folder_has_files_for_its_splits(tmp_path):
     dataset = zoo.data.load(f"signals:{tmp_path}")
     assert dataset.num_examples["test"] == 40
     assert dataset.num_examples["train"] + dataset.num_examples["validation"] == 40
+    (tmp_path / "X_TEST.tsv").rename(tmp_path / "X_Valid.tsv")
+    (tmp_path / "README.md").write_text("Where it is from.")
+    dataset = zoo.data.load(f"signals:{tmp_path}")
+    assert dataset.num_examples["validation"] == 40
+    assert dataset.num_examples["train"] + dataset.num_examples["test"] == 40
+    (tmp_path / "X_held_out.tsv").touch()
+    with pytest.raises(DataError, match=r"beside them, what belongs to none: X_held_out\.tsv\. Expected only those of"):
+        zoo.data.load(f"signals:{tmp_path}")
+    (tmp_path / "X_held_out.tsv").rename(tmp_path / "val.csv")
+    with pytest.raises(DataError, match=r"has several files for validation: X_Valid\.tsv, val\.csv"):
+        zoo.data.load(f"signals:{tmp_path}")
+
+
+def test_an_archive_has_arrays_for_its_splits(tmp_path):
+    path, (values, labels) = tmp_path / "a.npz", rows()
+    pairs = {"x_train": values, "y_train": labels, "x_val": values, "y_val": labels}
+    np.savez(path, **pairs)
+    dataset = zoo.data.load(f"signals:{path}")
+    assert dataset.num_examples["validation"] == 40
+    assert dataset.num_examples["train"] + dataset.num_examples["test"] == 40
+    for more in ({"x_valid": values, "y_valid": labels}, {"x_test": values}, {"x_dev": values}):
+        np.savez(path, **pairs, **more)
+        with pytest.raises(DataError, match=r"needs x_train and y_train, .* else\. Received: x_train, y_train, x_val"):
+            zoo.data.load(f"signals:{path}")
+    np.savez(path, x=values, y=labels, x_test=values, y_test=labels)
+    with pytest.raises(DataError, match="needs x_train and y_train, .* Received: x, y, x_test, y_test"):
+        zoo.data.load(f"signals:{path}")
 
 
 @pytest.mark.parametrize(
@@ -138,9 +165,15 @@ def test_faults_of_tables_are_named(tmp_path, text, message):
 
 def test_faults_of_archives_are_named(tmp_path):
     path = tmp_path / "a.npz"
-    path.write_bytes(b"PK no archive")
-    with pytest.raises(DataError, match="cannot be read"):
-        zoo.data.load(f"signals:{path}")
+    np.savez_compressed(path, x=np.zeros((4, 5)), y=np.zeros(4))
+    flipped, locked = bytearray(path.read_bytes()), bytearray(path.read_bytes())
+    start = 30 + int.from_bytes(flipped[26:28], "little") + int.from_bytes(flipped[28:30], "little")
+    flipped[start] |= 6  # the first byte behind the header: a kind of block that deflate does not have
+    locked[locked.index(b"PK\1\2") + 8] |= 1  # says that the first array is encrypted
+    for content in (b"PK no archive", b"", flipped, locked):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="cannot be read"):
+            zoo.data.load(f"signals:{path}")
     np.savez(path, x=np.zeros((4, 5)))
     with pytest.raises(DataError, match="needs x and y, or x_train and y_train. Received: x"):
         zoo.data.load(f"signals:{path}")
@@ -183,5 +216,7 @@ def test_epochs_can_be_judged_by_the_training_signals():
     assert own.num_examples["train"] + own.num_examples["validation"] == 30
     assert sorted(joined.splits["train"].names) == sorted([*own.splits["train"].names, *own.splits["validation"].names])
     np.testing.assert_array_equal(joined.splits["test"].values, own.splits["test"].values)
+    with pytest.raises(DataError, match=r"train holds nothing out and has no folds\. Leave validation=train out"):
+        joined.fold(0, of=3)
     with pytest.raises(DataError, match="validation must be own or train. Received: validation=.test."):
         zoo.data.load("signals:cbf?validation=test")

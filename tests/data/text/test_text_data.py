@@ -70,6 +70,8 @@ def write(path, content):
         (b"text,label,split\nok,a,tain\n", ":2: the split must be train, validation or test. Received: tain"),
         (b"text,label\nok,a\nok,a\n", "has 1 classes; classifying needs two"),
         (b'text,label\n"open,a\n', "unexpected end of data"),
+        (b"label,text\npos,fine\nneg,bad, really bad\n", r":3: expected 2 cells, one for each column\. Received: 3"),
+        (b"text,label\nbad, really,neg\nfine,pos\n", ":2: .* Received: 3. Put texts with commas into quotes"),
     ],
 )
 def test_faults_of_tables_are_named_with_their_line(tmp_path, content, message):

@@ -4,6 +4,7 @@ soundfile reads WAV, FLAC, OGG and MP3 of any rate, width and number of channels
 """
 
 import hashlib
+import importlib.util
 import io
 import math
 import os
@@ -20,7 +21,8 @@ from zoo.data.arrays import ArrayDataset, Arrays, carved
 from zoo.data.audio.front_end import FrontEnd
 from zoo.data.dataset import OnBad
 from zoo.data.errors import DataError, printable
-from zoo.data.splits import SPLITS, group_names
+from zoo.data.folder import split_folders
+from zoo.data.splits import group_names
 from zoo.messages import some
 
 RATE = 16_000
@@ -48,33 +50,43 @@ def read_sound(path: str | os.PathLike, *, rate: int = RATE, longest: float | No
         DataError: The file cannot be read, is cut short, empty or too long, or soundfile is not installed; the message
             names the file.
     """
-    path = Path(path)
-    shown = printable(str(path))
+    _require_soundfile()
     try:
-        import soundfile
-    except ImportError:
-        raise DataError('Reading sound needs soundfile: pip install "cnn-zoo[audio]"') from None
+        return _sound(Path(path), rate, longest)
+    except DataError as error:
+        raise DataError(f"{printable(str(path))} {error}") from None
+
+
+def _require_soundfile() -> None:
+    if importlib.util.find_spec("soundfile") is None:
+        raise DataError('Reading sound needs soundfile: pip install "cnn-zoo[audio]"')
+
+
+def _sound(path: Path, rate: int, longest: float | None) -> np.ndarray:
+    """What `read_sound` returns; an error has the reason alone, such as "is empty."."""
+    import soundfile
+
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{shown} cannot be read: {error.strerror}.") from None
-    _require_whole(content, shown)
+        raise DataError(f"cannot be read: {error.strerror}.") from None
+    _require_whole(content)
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             own_rate, frames = file.samplerate, file.frames
             if own_rate < 1:
-                raise DataError(f"{shown} says that it has {own_rate} samples a second.")
+                raise DataError(f"says that it has {own_rate} samples a second.")
             if longest is not None and frames > longest * own_rate:
-                raise DataError(f"{shown} is {frames / own_rate:.0f} s long; a clip has {longest:g} s at most.")
+                raise DataError(f"is {frames / own_rate:.0f} s long; a clip has {longest:g} s at most.")
             values = file.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise DataError(f"{shown} is no sound that can be read: {str(error).rstrip('.')}.") from None
+        raise DataError(f"is no sound that can be read: {str(error).rstrip('.')}.") from None
     if not len(values):
-        raise DataError(f"{shown} holds no sound.")
+        raise DataError("holds no sound.")
     if len(values) < frames:
-        raise DataError(f"{shown} is cut short: it says {frames} samples and has {len(values)}.")
+        raise DataError(f"is cut short: it says {frames} samples and has {len(values)}.")
     if not np.isfinite(values).all():
-        raise DataError(f"{shown} holds values that are no finite numbers.")
+        raise DataError("holds values that are no finite numbers.")
     sound = values.mean(1)
     if own_rate != rate:
         common = math.gcd(own_rate, rate)
@@ -82,10 +94,10 @@ def read_sound(path: str | os.PathLike, *, rate: int = RATE, longest: float | No
     return sound.astype(np.float32)
 
 
-def _require_whole(content: bytes, shown: str) -> None:
+def _require_whole(content: bytes) -> None:
     """Refuse an empty file, and a WAV file whose data is shorter than its header says, which libsndfile forgives."""
     if not content:
-        raise DataError(f"{shown} is empty.")
+        raise DataError("is empty.")
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
         return
     place = 12
@@ -94,9 +106,9 @@ def _require_whole(content: bytes, shown: str) -> None:
         # Programs that write to a pipe do not know the length and say the largest there is.
         if content[place : place + 4] == b"data" and size < 0x7FFFF000 and place + 8 + size > len(content):
             there = len(content) - place - 8
-            raise DataError(f"{shown} is cut short: its header says {size} bytes of sound, and there are {there}.")
+            raise DataError(f"is cut short: its header says {size} bytes of sound, and there are {there}.")
         if content[place : place + 4] == b"fmt " and int.from_bytes(content[place + 12 : place + 16], "little") == 0:
-            raise DataError(f"{shown} says that it has 0 samples a second.")
+            raise DataError("says that it has 0 samples a second.")
         place += 8 + size + size % 2
 
 
@@ -200,8 +212,7 @@ def load(name: str, rest: str, split_seed: int, on_bad: OnBad, group_by: str | N
     shown = printable(str(root))
     if not root.is_dir():
         raise DataError(f"{shown} is no folder.")
-    given = [split for split in SPLITS if (root / split).is_dir()]
-    folders = {split: root / split for split in given} if "train" in given else {"all": root}
+    folders = split_folders(root)
     paths = {
         part: sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() in SUFFIXES)
         for part, folder in folders.items()
@@ -209,19 +220,26 @@ def load(name: str, rest: str, split_seed: int, on_bad: OnBad, group_by: str | N
     bad: dict[str, str] = {}
     samples = round(CLIP_SECONDS * RATE)
 
+    def name_of(path: Path) -> str:
+        return printable(path.relative_to(root).as_posix())
+
     def read(path: Path) -> np.ndarray | None:
         try:
-            return fitted(read_sound(path, longest=LONGEST_SECONDS), samples)
+            return fitted(_sound(path, RATE, LONGEST_SECONDS), samples)
         except DataError as error:
-            if on_bad == "raise" or "soundfile" in str(error):
-                raise
-            bad[printable(path.relative_to(root).as_posix())] = str(error).partition(" ")[2]
+            if on_bad == "raise":
+                raise DataError(f"{printable(str(path))} {error}") from None
+            bad[name_of(path)] = str(error)
             return None
 
     parts, classes = {}, sorted({_label(path, folders[part]) for part, own in paths.items() for path in own})
     if len(classes) < 2:
         raise DataError(f"{shown} has {len(classes)} classes with {', '.join(SUFFIXES)} files; classifying needs two.")
-    digest = hashlib.sha256()
+    digest, groups = hashlib.sha256(), None
+    if group_by is not None:
+        everything = [name_of(path) for own in paths.values() for path in own]
+        groups = dict(zip(everything, group_names(everything, group_by), strict=True))
+    _require_soundfile()
     for part, own in paths.items():
         with ThreadPoolExecutor() as pool:
             found = list(pool.map(read, own))
@@ -230,9 +248,8 @@ def load(name: str, rest: str, split_seed: int, on_bad: OnBad, group_by: str | N
             raise DataError(f"{printable(str(folders[part]))} holds no usable sound.")
         values = np.stack([sound for _, sound in good])
         labels = np.array([classes.index(_label(path, folders[part])) for path, _ in good], np.int32)
-        names = [printable(path.relative_to(root).as_posix()) for path, _ in good]
-        groups = None if group_by is None else group_names(names, group_by)
-        parts[part] = Arrays(labels, names, values, groups)
+        names = [name_of(path) for path, _ in good]
+        parts[part] = Arrays(labels, names, values, None if groups is None else [groups[name] for name in names])
         digest.update("\n".join(names).encode() + values.tobytes())
     total = sum(map(len, paths.values()))
     if on_bad == "skip" and len(bad) > max(MAX_SKIPPED, MAX_SKIPPED_FRACTION * total):

@@ -102,6 +102,8 @@ class FrontEnd:
             )
         if min(self.frame_length, self.hop_length) < 1 or self.floor <= 0 or self.differences not in (0, 1, 2):
             raise DataError(f"Frames, hops and floor must be above 0, differences 0, 1 or 2. Received: {self}")
+        if self.scale not in ("log", "pcen"):
+            raise DataError(f"scale must be log or pcen. Received: scale={self.scale!r}")
         if self.coefficients and self.scale != "log":
             raise DataError('Cepstral coefficients are made of logarithms. Received: scale="pcen"')
 

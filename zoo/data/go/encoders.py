@@ -81,7 +81,10 @@ class View:
 
     @cached_property
     def after(self) -> list[int]:
-        """The legal moves after which the player's stone has 1, 2, … 7, and 8 or more liberties, as eight sets."""
+        """The legal moves after which the player's stone has 1, 2, … 7, and 8 or more liberties, as eight sets.
+
+        Suicide, which some rules allow, leaves no stone and is in none.
+        """
         geometry, empty = self.geometry, self.empty
         sets = [0] * 8
         # Most moves join no chain or one, and take nothing: counted for all points at once, by adding bits.
@@ -98,21 +101,21 @@ class View:
         slow = (several | capturing) & self.legal
         alone = self.legal & ~once & ~slow
         right, left, down, up = geometry.shifted(empty)
-        for number, where in enumerate(_counted(right, left, down, up)):
-            if found := where & alone:
-                sets[number - 1] |= found
+        for number, where in enumerate(_counted(right, left, down, up)[1:], 1):
+            sets[number - 1] |= where & alone
         simple = self.legal & once & ~slow
         for liberties, count in chains:
             if where := liberties & simple:
                 # The chain keeps its other liberties and gains the empty neighbours that it did not have.
                 right, left, down, up = geometry.shifted(empty & ~liberties)
                 for number, counted in enumerate(_counted(right, left, down, up)):
-                    if found := counted & where:
-                        sets[min(count - 1 + number, 8) - 1] |= found
+                    if (found := counted & where) and (free := count - 1 + number):
+                        sets[min(free, 8) - 1] |= found
         while slow:
             bit = slow & -slow
             slow ^= bit
-            sets[min(self._after_one(bit)[1].bit_count(), 8) - 1] |= bit
+            if free := self._after_one(bit)[1].bit_count():
+                sets[min(free, 8) - 1] |= bit
         return sets
 
     def _after_one(self, bit: int) -> tuple[int, int]:

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import math
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,9 +98,7 @@ class Game:
     def start(self) -> Board:
         """The board before the first move."""
         board = Board(self.size, rules=self.rules, komi=self.komi)
-        if self.black_setup or self.white_setup:
-            board.setup(black=self.black_setup, white=self.white_setup)
-        board.to_move = self.first
+        board.setup(black=self.black_setup, white=self.white_setup, to_move=self.first)
         board.handicap = self.handicap
         return board
 
@@ -123,7 +122,8 @@ class Game:
     def fingerprint(self) -> str:
         """What is the same for a game turned or mirrored: the smallest of the eight readings of its moves and stones.
 
-        Games are told apart by it when they are split, so that no game is in two splits under another name.
+        In which order the stones are named that lay there before the first move does not count. Games are told apart by
+        it when they are split, so that no game is in two splits under another name.
         """
         size = self.size
         every = [*self.moves, *((2, point) for point in self.black_setup), *((-2, point) for point in self.white_setup)]
@@ -142,7 +142,7 @@ class Game:
                 if number & 2:
                     column = size - 1 - column
                 reading.append((colour, row * size + column))
-            readings.append(reading)
+            readings.append(reading[: len(self.moves)] + sorted(reading[len(self.moves) :]))
         return hashlib.sha256(repr((size, min(readings))).encode()).hexdigest()
 
     def to_node(self) -> Node:
@@ -248,7 +248,8 @@ def game_from_nodes(nodes: Iterable[Node], *, name: str = "", on_illegal: OnIlle
                 point = _point(node.properties[key][0], size)
                 if moves and moves[-1][0] == colour:
                     raise DataError(f"{COLOUR_NAMES[colour]} plays twice in a row.")
-                board.to_move = colour
+                if not moves:  # situational superko asks who moved in the first position
+                    board.setup(to_move=colour)
                 board.play(point, colour)
             except DataError as error:
                 reason = str(error)
@@ -313,7 +314,7 @@ def read_games(path: str | Path, *, on_illegal: OnIllegal = "raise") -> tuple[li
         try:
             content = file.read_bytes()
             roots = parse(gzip.decompress(content) if file.suffix == ".gz" else content)
-        except (SgfError, OSError, EOFError) as error:
+        except (SgfError, OSError, EOFError, zlib.error) as error:
             rejected[label] = str(error)
             continue
         for number, root in enumerate(roots, 1):
@@ -342,7 +343,7 @@ def handicap_points(size: int, count: int) -> list[int]:
     board = geometry(size)
     low = 2 if size < 13 else 3
     high, middle = size - 1 - low, size // 2
-    corners = [(high, low), (low, high), (high, high), (low, low)]
+    corners = [(high, low), (low, high), (low, low), (high, high)]
     sides = [(middle, low), (middle, high), (low, middle), (high, middle)]
     chosen = corners[:count]
     if count in (5, 7, 9):

@@ -35,7 +35,7 @@ DEFAULT_ENCODER = "alphago48"
 INDEX = "index.json"
 FORMAT = 1
 # Changes when an encoder's planes do: shards of another version are refused.
-PLANES_VERSION = 1
+PLANES_VERSION = 2
 
 VALIDATION, TEST = 1 / 12, 1 / 6
 # Under "skip" so many games may be bad, or this fraction of all, whichever is more; as for files of a folder.

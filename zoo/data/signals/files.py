@@ -1,9 +1,7 @@
 """Signals from files, checked whole before the first step."""
 
-import dataclasses
 import hashlib
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +9,13 @@ import numpy as np
 
 from zoo.data.arrays import ArrayDataset, Arrays, carved
 from zoo.data.errors import DataError, printable
+from zoo.data.folder import split_folders
 from zoo.data.signals.makers import CBF_CLASSES, CONTROL_CLASSES, make_cbf, make_synthetic_control
-from zoo.data.signals.recordings import Options, cut, read_folder, read_recording
-from zoo.data.splits import SPLITS, group_names
+from zoo.data.signals.recordings import DAMAGED, SUFFIXES, Options, cut, read_folder, read_recording
+from zoo.data.splits import SPLIT_NAMES, SPLITS, group_names
+from zoo.messages import some
+
+_TABLES = (".csv", ".tsv", ".txt")
 
 # Signals that are made: classes, function, number of training and test signals in the UCR archive, where from.
 _MADE = {
@@ -33,7 +35,7 @@ def load(name: str, rest: str, split_seed: int, group_by: str | None = None) -> 
     rest, _, text = rest.partition("?")
     options = Options.parse(text)
     path = Path(rest)
-    if rest not in _MADE and path.is_dir() and not any(_is_split(own, "train") for own in path.iterdir()):
+    if rest not in _MADE and path.is_dir() and "train" not in map(_split_of, path.iterdir()):
         return _recordings(name, path, split_seed, group_by, options)
     if group_by is not None or options.form:
         raise DataError(
@@ -50,9 +52,7 @@ def load(name: str, rest: str, split_seed: int, group_by: str | None = None) -> 
 
 def _recordings(name: str, root: Path, split_seed: int, group_by: str | None, options: Options) -> ArrayDataset:
     """Windows of recordings; those of one recording, or of what `group_by` finds in its name, are in one split."""
-    given = [split for split in SPLITS if (root / split).is_dir()]
-    folders = {split: root / split for split in given} if "train" in given else {"all": root}
-    read = {part: read_folder(folder, options) for part, folder in folders.items()}
+    read = {part: read_folder(folder, options) for part, folder in split_folders(root).items()}
     classes = sorted({label for _, labels, _ in read.values() for label in labels})
     shown = printable(str(root))
     if len(classes) < 2:
@@ -65,7 +65,9 @@ def _recordings(name: str, root: Path, split_seed: int, group_by: str | None, op
     names = {part: own for part, (_, _, own) in read.items()}
     groups = {part: [item.partition("#")[0] for item in own] for part, own in names.items()}
     if group_by is not None:
-        groups = {part: group_names(own, group_by) for part, own in groups.items()}
+        recordings = [recording for own in groups.values() for recording in own]
+        group_of = dict(zip(recordings, group_names(recordings, group_by), strict=True))
+        groups = {part: [group_of[recording] for recording in own] for part, own in groups.items()}
     printed = tuple(map(printable, classes))
     return _dataset(name, parts, printed, split_seed, shown, "as its owner says", options, names, groups)
 
@@ -120,7 +122,7 @@ def read_windows(path: Path, form: Mapping[str, Any]) -> tuple[np.ndarray, np.nd
         DataError: The file cannot be read, is shorter than a window, or has another number of channels.
     """
     samples, channels = form["shape"]
-    options = dataclasses.replace(Options.from_form(form), window=samples)
+    options = Options.from_form({**form, "window": samples})
     values = read_recording(path, options)
     if values.shape[1] != channels or len(values) < samples:
         raise DataError(
@@ -134,15 +136,10 @@ def read_windows(path: Path, form: Mapping[str, Any]) -> tuple[np.ndarray, np.nd
 def _read(path: Path) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], tuple[str, ...]]:
     shown = printable(str(path))
     if path.is_dir():
-        files = {split: [own for own in sorted(path.iterdir()) if _is_split(own, split)] for split in SPLITS}
-        if several := [split for split in SPLITS if len(files[split]) > 1]:
-            raise DataError(
-                f"{shown} has several files for {several[0]}: {', '.join(p.name for p in files[several[0]])}."
-            )
-        tables = {split: _table(own[0]) for split, own in files.items() if own}
+        tables = {split: _table(own) for split, own in _split_tables(path).items()}
     elif path.suffix == ".npz":
         tables = _archive(path)
-    elif path.suffix in (".csv", ".tsv", ".txt"):
+    elif path.suffix in _TABLES:
         tables = {"all": _table(path)}
     else:
         raise DataError(f"Signals are .npz, .csv or .tsv files, cbf or synthetic_control. Received: {shown}")
@@ -157,9 +154,29 @@ def _read(path: Path) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], tuple[s
     return parts, tuple(printable(label) for label in names)
 
 
-def _is_split(path: Path, split: str) -> bool:
-    known = path.suffix in (".csv", ".tsv", ".txt")
-    return known and (path.stem.lower() == split or path.stem.lower().endswith(f"_{split}"))
+def _split_tables(root: Path) -> dict[str, Path]:
+    """The table of each split; beside them may lie only what no signals are read from."""
+    shown = printable(str(root))
+    files: dict[str, list[Path]] = {split: [] for split in SPLITS}
+    others = []
+    for path in sorted(root.iterdir()):
+        if split := _split_of(path):
+            files[split].append(path)
+        elif not path.name.startswith(".") and (path.is_dir() or path.suffix.lower() in (*_TABLES, *SUFFIXES, ".npz")):
+            others.append(path.name)
+    if several := [split for split in SPLITS if len(files[split]) > 1]:
+        raise DataError(f"{shown} has several files for {several[0]}: {', '.join(p.name for p in files[several[0]])}.")
+    if others:
+        raise DataError(
+            f"{shown} has tables of splits and, beside them, what belongs to none: {some(map(printable, others))}. "
+            "Expected only those of train, validation and test."
+        )
+    return {split: own[0] for split, own in files.items() if own}
+
+
+def _split_of(path: Path) -> str | None:
+    """The split of a table by its name, such as `train.csv` or `NAME_VALID.tsv`."""
+    return SPLIT_NAMES.get(path.stem.lower().rpartition("_")[2]) if path.suffix in _TABLES else None
 
 
 def _natural(label: str) -> tuple[float, str]:
@@ -202,17 +219,10 @@ def _archive(path: Path) -> dict[str, tuple[np.ndarray, list[str]]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise DataError(f"{shown} cannot be read: {error}.") from None
-    pairs = {part: (f"x_{part}", f"y_{part}") for part in SPLITS} if "x_train" in arrays else {"all": ("x", "y")}
     tables = {}
-    for part, (x, y) in pairs.items():
-        if x not in arrays and part not in ("train", "all"):
-            continue
-        if x not in arrays or y not in arrays:
-            raise DataError(
-                f"{shown} needs x and y, or x_train and y_train. Received: {', '.join(arrays) or 'nothing'}"
-            )
+    for part, (x, y) in _pairs(arrays, shown).items():
         values = arrays[x][..., None] if arrays[x].ndim == 2 else arrays[x]
         if values.ndim != 3 or arrays[y].shape != values.shape[:1]:
             raise DataError(
@@ -224,6 +234,24 @@ def _archive(path: Path) -> dict[str, tuple[np.ndarray, list[str]]]:
     if len({values.shape[1:] for values, _ in tables.values()}) > 1:
         raise DataError(f"{shown}: the signals of all splits must have one shape.")
     return tables
+
+
+def _pairs(keys: Collection[str], shown: str) -> dict[str, tuple[str, str]]:
+    """What the signals and the classes of each split are called, or those of "all"."""
+    received = ", ".join(map(printable, keys)) or "nothing"
+    named = [(split, (f"x_{name}", f"y_{name}")) for name, split in SPLIT_NAMES.items()
+             if f"x_{name}" in keys or f"y_{name}" in keys]  # fmt: skip
+    if not named:
+        if not {"x", "y"} <= set(keys):
+            raise DataError(f"{shown} needs x and y, or x_train and y_train. Received: {received}")
+        return {"all": ("x", "y")}
+    pairs = dict(named)
+    if "train" not in pairs or len(pairs) < len(named) or set(keys) != {key for pair in pairs.values() for key in pair}:
+        raise DataError(
+            f"{shown} needs x_train and y_train, perhaps such a pair of validation (or val, valid) and of test, and "
+            f"nothing else. Received: {received}"
+        )
+    return pairs
 
 
 def _require_finite(values: np.ndarray, shown: str) -> None:

@@ -2,6 +2,9 @@
 
 import dataclasses
 import math
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,11 @@ from zoo.data.signals.physionet import read_record
 from zoo.data.signals.sampling import downsample_by_2, upsample_by_2
 
 SUFFIXES = (".csv", ".txt", ".npy", ".hea")
+
+# What NumPy raises where a file is damaged: by the byte that is wrong, from the parts that read it.
+DAMAGED = (
+    OSError, ValueError, EOFError, RuntimeError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +120,7 @@ def read_recording(path: Path, options: Options | None = None) -> np.ndarray:
             values = (
                 np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=1)
             )
-        except (OSError, ValueError) as error:
+        except DAMAGED as error:
             raise DataError(f"{shown} holds no signal: {error}.") from None
         values = values[:, None] if values.ndim == 1 else values
         if values.ndim != 2 or not values.size or values.dtype.kind not in "fiu":

@@ -107,7 +107,13 @@ def _table(path: Path) -> list[Row]:
         raise DataError(f"{shown}:1: expected the columns text and label. Missing: {', '.join(missing)}")
     try:
         for row in reader:
-            rows.append(_row(row, f"{shown}:{reader.line_num}", len(rows)))
+            place = f"{shown}:{reader.line_num}"
+            if None in row:
+                raise DataError(
+                    f"{place}: expected {len(row) - 1} cells, one for each column. "
+                    f"Received: {len(row) - 1 + len(row[None])}. Put texts with commas into quotes."
+                )
+            rows.append(_row(row, place, len(rows)))
     except csv.Error as error:
         raise DataError(f"{shown}:{reader.line_num}: {error}.") from None
     return rows
