@@ -55,13 +55,13 @@ def _selfplay(arguments: argparse.Namespace) -> None:
         from applications.go.network import load_network
 
         network = load_network(arguments.engine)
+        out.mkdir(parents=True, exist_ok=True)
         with rich.progress.Progress(transient=True) as bar:
             task = bar.add_task("games", total=arguments.games)
             games = policy_games(
                 network, games=arguments.games, seed=arguments.seed, opening=arguments.opening, komi=arguments.komi,
                 temperature=arguments.temperature, progress=lambda done: bar.update(task, completed=done),
             )  # fmt: skip
-        out.mkdir(parents=True, exist_ok=True)
         for game in games:
             write_atomic(out / game.name, to_sgf(game))
         print(f"{len(games)} games played, in {out}")
@@ -333,6 +333,10 @@ def _match(arguments: argparse.Namespace) -> None:
     from zoo.data.go import to_sgf
     from zoo.files import write_atomic
 
+    if arguments.out:
+        if Path(arguments.out).is_dir():
+            raise ValueError(f"--out must be a file. Received: {arguments.out}, a folder. Name a file in it.")
+        Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)
     player = _player(arguments.folder, arguments)
     text = arguments.against
     kind, _, level = text.partition(":")
@@ -352,9 +356,9 @@ def _match(arguments: argparse.Namespace) -> None:
             seed=arguments.seed, opening=arguments.opening,
             progress=lambda done: bar.update(task, completed=len(done.games)),
         )  # fmt: skip
+    print(result)
     if arguments.out:
         write_atomic(arguments.out, to_sgf(result.games))
-    print(result)
 
 
 def _add_export(actions: Any) -> None:

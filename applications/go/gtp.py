@@ -26,7 +26,7 @@ class GtpEngine:
         player: Who chooses the moves.
         size: Rows and columns of the board, which a network fixes.
         komi: Points for white until `komi` says otherwise.
-        rules: Which moves are legal, and how `final_score` counts.
+        rules: Which moves are legal, and how `final_score` counts; in a game that `loadsgf` reads, those of its file.
         network: For the command `policy`, which gogui draws; None for none.
         sizes: Other sizes that the player takes; () for `size` alone.
     """
@@ -44,6 +44,7 @@ class GtpEngine:
         self.player = player
         self.network = network
         self.sizes = {size, *sizes}
+        self.rules = rules
         self.board = Board(size, rules=rules, komi=komi)
         self.games = 0
         self.is_over = False
@@ -115,10 +116,11 @@ class GtpEngine:
         size = _whole(words)
         if size not in self.sizes:
             raise _Refusal("unacceptable size")
-        self.board = Board(size, rules=self.board.rules, komi=self.board.komi)
+        self.board = Board(size, rules=self.rules, komi=self.board.komi)
         return self._clear_board([])
 
     def _clear_board(self, words: list[str]) -> str:
+        self.board.rules = self.rules
         self.board.clear()
         self.games += 1
         self.player.new_game(self.games)

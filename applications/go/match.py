@@ -18,6 +18,17 @@ class Side(Protocol):
 
     name: str
 
+    def check(self, size: int) -> None:
+        """Whether the side can play at all, asked before the first game.
+
+        Args:
+            size: Rows and columns.
+
+        Raises:
+            DataError: It cannot.
+        """
+        ...
+
     def begin(self, board: Board, seed: int) -> None:
         """A new game, which begins with the moves that were played on the board."""
         ...
@@ -41,6 +52,9 @@ class PlayerSide:
     def __init__(self, player: Player) -> None:
         self.player = player
         self.name = player.name
+
+    def check(self, size: int) -> None:
+        pass
 
     def begin(self, board: Board, seed: int) -> None:
         self.player.new_game(seed)
@@ -67,6 +81,16 @@ class EngineSide:
     def __init__(self, command: str | list[str], *, name: str, seeded: bool = False, timeout: float = 120.0) -> None:
         self.command, self.name, self.seeded, self.timeout = command, name, seeded, timeout
         self._engine: Engine | None = None
+
+    def check(self, size: int) -> None:
+        try:
+            with Engine(self.command, timeout=self.timeout) as engine:
+                engine.send(f"boardsize {size}")
+        except EngineError as error:
+            raise DataError(
+                f"An opponent must be a run folder or a GTP program that plays on {size}x{size}. "
+                f"Received: {self.name!r}. {error}"
+            ) from None
 
     def begin(self, board: Board, seed: int) -> None:
         self.close()
@@ -181,12 +205,14 @@ def play_match(
         progress: Is told after each game.
 
     Raises:
-        DataError: An argument is illegal.
+        DataError: An argument is illegal, or a side cannot play on such a board.
     """
     if games < 1 or opening < 0:
         raise DataError(
             f"There is at least 1 game, and no negative opening. Received: games={games}, opening={opening}"
         )
+    for side in (first, second):
+        side.check(size)
     result = Result((first.name, second.name))
     try:
         for number in range(games):

@@ -63,8 +63,8 @@ def winner_accuracy(y_true: Any, y_pred: Any) -> Any:
 def owners(game: Game) -> np.ndarray | None:
     """Whose each point is at the end: (points,) int8, 1 black, -1 white, 0 of nobody.
 
-    None where that is not known: the game was resigned, or the stones that lay there at the end, counted by area, give
-    another result than the game has, so that dead ones were among them.
+    None where that is not known: the game was resigned, or the board at its end, counted by the rules of the game with
+    all stones alive, gives another result than the game has, so that dead ones were among them.
     """
     board = game.start()
     for colour, point in game.moves:
@@ -73,8 +73,8 @@ def owners(game: Game) -> np.ndarray | None:
     if not board.is_over or found.margin != _margin(game.result):
         return None
     whose = np.zeros(board.geometry.num_points, np.int8)
-    whose[board.geometry.points(found.black_area)] = BLACK
-    whose[board.geometry.points(found.white_area)] = WHITE
+    whose[board.geometry.points(found.black_area | board.stones[BLACK])] = BLACK
+    whose[board.geometry.points(found.white_area | board.stones[WHITE])] = WHITE
     return whose
 
 

@@ -53,9 +53,8 @@ def _nearest(arguments: argparse.Namespace) -> None:
         raise ValueError(f"Nearest neighbours are for signals. Received: {arguments.data}")
     parts = {split: part for split, part in dataset.splits.items() if isinstance(part, data.Arrays)}
     known = parts["train"].joined(parts["validation"])
-    flat = [part.values.reshape(len(part), -1) for part in (known, parts["test"])]
     for name, warping in (("Euclidean distance", 0.0), (f"warping by {arguments.warping:g}", arguments.warping)):
-        answers = nearest_neighbour(flat[0], known.labels, flat[1], warping=warping)
+        answers = nearest_neighbour(known.values, known.labels, parts["test"].values, warping=warping)
         right = float(np.mean(answers == parts["test"].labels))
         print(f"nearest neighbour, {name}: accuracy {100 * right:.2f} %")
 

@@ -20,8 +20,9 @@ from zoo.training.seeds import seed_everything
 
 RESULT, MODEL = "result.json", "denoiser.keras"
 
-# Seeds of recordings and of noise never meet: each kind has so many of its own.
-_KIND = 1_000_000
+# Seeds of recordings and of noise never meet: for each seed of an experiment, each kind has so many of its own. Kind 0
+# are the recordings, the others noise for several uses.
+_KIND, _NUM_KINDS = 1_000_000, 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,14 +48,15 @@ def record(
         config: The experiment.
         decibels: From the number of a recording to the ratio of signal and noise.
         draws: Times that each patient's recording gets other noise.
-        kind: What the noise is for, so that no two uses share it.
+        kind: What the noise is for, 1 to 4, so that no two uses share it.
 
     Returns:
         As many recordings as patients times draws.
     """
-    clean = [make_ecg(config.seconds, seed=config.seed * _KIND + patient) for patient in patients]
+    recordings, noise = ((config.seed * _NUM_KINDS + own) * _KIND for own in (0, kind))
+    clean = [make_ecg(config.seconds, seed=recordings + patient) for patient in patients]
     pairs = [(signal, index * draws + draw) for index, signal in enumerate(clean) for draw in range(draws)]
-    noisy = [add_noise(signal, decibels(number), seed=kind * _KIND + number) for signal, number in pairs]
+    noisy = [add_noise(signal, decibels(number), seed=noise + number) for signal, number in pairs]
     return Recordings(np.stack([signal for signal, _ in pairs]), np.stack(noisy))
 
 
@@ -134,6 +136,8 @@ def compare(config: Denoising, folder: Path | None = None) -> dict[str, dict[str
     Returns:
         For each method the mean ratio of signal and noise behind it, in decibels, for each ratio before it.
     """
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
     num_train, num_validation, num_test = config.recordings
     fitted = record(range(num_train), config, lambda number: config.tested[number % len(config.tested)], kind=3)
     clean, noisy = list(fitted.clean), list(fitted.noisy)
@@ -159,7 +163,6 @@ def compare(config: Denoising, folder: Path | None = None) -> dict[str, dict[str
             found = [signal_to_noise(want, method(have)) for want, have in zip(tested.clean, tested.noisy, strict=True)]
             scores[name][f"{decibels:g}"] = round(float(np.mean(found)), 2)
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
         model.save(folder / MODEL)
         facts = {"config": dataclasses.asdict(config), "decibels": scores, "seconds": seconds}
         (folder / RESULT).write_text(json.dumps(facts, indent=2), encoding="utf-8")

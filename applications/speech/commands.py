@@ -30,8 +30,14 @@ def add(commands: Any) -> None:
     action.add_argument("--step", type=float, default=0.1, metavar="S", help="seconds between windows (default: 0.1)")
     action.add_argument("--smooth", type=int, default=3, metavar="N", help="windows that are averaged (default: 3)")
     action.add_argument("--threshold", type=float, default=0.9, help="probability that counts, 0 to 1 (default: 0.9)")
+    _add_quiet(action)
     action.set_defaults(run=_listen)
     _add_alarms(actions)
+
+
+def _add_quiet(action: Any) -> None:
+    action.add_argument("--quiet", nargs="*", default=["_silence_", "_unknown_"], metavar="CLASS",
+        help="classes that are no words (default: _silence_ _unknown_)")  # fmt: skip
 
 
 def _add_alarms(actions: Any) -> None:
@@ -46,8 +52,7 @@ def _add_alarms(actions: Any) -> None:
         help="clips of what is none of the words, half of all that is said (default: none)")  # fmt: skip
     action.add_argument("--thresholds", type=float, nargs="+", default=[0.5, 0.7, 0.9, 0.95], metavar="P",
         help="mean probabilities that count, 0 to 1 (default: 0.5 0.7 0.9 0.95)")  # fmt: skip
-    action.add_argument("--quiet", nargs="*", default=["_silence_", "_unknown_"], metavar="CLASS",
-        help="classes that are no words (default: _silence_ _unknown_)")  # fmt: skip
+    _add_quiet(action)
     action.add_argument("--step", type=float, default=0.1, metavar="S", help="seconds between windows (default: 0.1)")
     action.add_argument("--smooth", type=int, default=3, metavar="N", help="windows that are averaged (default: 3)")
     action.add_argument("--seed", type=int, default=0, help="seed of the recording (default: 0)")
@@ -153,5 +158,5 @@ def _listen(arguments: argparse.Namespace) -> None:
             yield np.frombuffer(content[:whole], "<i2").astype(np.float32) / 32768
 
     for chunk in chunks():
-        for found in listener.hear(chunk):
+        for found in listener.hear(chunk, arguments.quiet):
             print(f"{found.second:8.2f} s  {found.word}  {100 * found.probability:.0f} %", flush=True)

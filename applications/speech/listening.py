@@ -114,7 +114,7 @@ class Listener:
         step = self._step // self._reader.front_end.hop_length
         return np.stack([self._frames[index * step : index * step + frames] for index in range(count)])
 
-    def hear(self, chunk: np.ndarray, quiet: tuple[str, ...] = ()) -> Iterator[Detection]:
+    def hear(self, chunk: np.ndarray, quiet: Sequence[str] = ()) -> Iterator[Detection]:
         """The words that a chunk completes.
 
         Args:

@@ -36,7 +36,7 @@ def synthesise(
     """Write clips by espeak-ng as `folder/{train,validation,test}/WORD/VOICE-ACCENT.wav`, no voice in two splits.
 
     Args:
-        folder: Folder to write; existing clips are kept.
+        folder: Folder to write; existing clips are kept, and must be of a call with the same words, seed and limit.
         words: What is spoken.
         seed: Seed of the split, and of the speed and pitch of each clip.
         limit: Number of voices; None for all.
@@ -45,7 +45,7 @@ def synthesise(
         Number of clips of each split.
 
     Raises:
-        ValueError: espeak-ng is not installed, or there are too few voices.
+        ValueError: espeak-ng is not installed, there are too few voices, or the folder holds other clips.
     """
     rng = np.random.default_rng(seed)
     names = rng.permutation(voices())[:limit].tolist()
@@ -73,6 +73,11 @@ def synthesise(
                 ]
                 jobs.append((path, command))
                 counts[split] += 1
+    if others := sorted(set(folder.rglob("*.wav")).difference(path for path, _ in jobs)):
+        raise ValueError(
+            f"{folder} must hold clips of the same words, voices and seed alone: no voice may be in two splits. "
+            f"Received: {others[0].relative_to(folder)}. Give another folder, or empty this one."
+        )
     _run(jobs)
     return counts
 

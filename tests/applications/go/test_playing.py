@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 import zoo
+from applications.go import commands, match, network, selfplay
 from applications.go.engines import Engine, EngineError, find_program, gnugo
 from applications.go.gtp import GtpEngine
 from applications.go.match import EngineSide, PlayerSide, Result, play_match, wilson
 from applications.go.network import Network, encoder_of, sensible_moves
 from applications.go.players import PolicyPlayer, RandomPlayer
 from applications.go.selfplay import make_games, policy_games
+from zoo.cli import main
 from zoo.data import DataError
 from zoo.data.go import BLACK, EMBEDDED, WHITE, Board, encoder, read_games, score, symmetries, to_sgf
 
@@ -89,6 +91,17 @@ def test_handicap_and_files(policy, tmp_path):
     assert engine.answer(f"loadsgf {tmp_path / 'none.sgf'}") == "? cannot load file\n\n"
     assert engine.answer("final_status_list alive").split() == ["=", "A5", "B4"]
     assert engine.answer("final_status_list lost") == "? invalid status\n\n"
+
+
+@pytest.mark.parametrize("command", ["clear_board", "boardsize 5"])
+def test_the_rules_of_a_file_are_for_its_game_alone(tmp_path, command):
+    engine = GtpEngine(RandomPlayer(), 5)
+    path = tmp_path / "game.sgf"
+    path.write_text("(;SZ[5]RU[Japanese];B[aa];W[bb])")
+    assert engine.answer(f"loadsgf {path}") == "=\n\n"
+    assert engine.board.rules.name == "japanese"
+    assert engine.answer(command) == "=\n\n"
+    assert (engine.board.rules.name, engine.board.moves) == ("chinese", [])
 
 
 def test_network_and_encoder_belong_together(policy, dual):
@@ -222,6 +235,20 @@ def test_an_engine_that_fails_loses_and_the_match_goes_on(tmp_path, genmove, tex
     assert re.search(text, result.failures[0][1])
 
 
+def test_an_opponent_that_cannot_play_is_refused_before_the_first_game(tmp_path):
+    script, told = tmp_path / "engine.py", []
+    refusal = "sys.stdout.write('? unacceptable size\\n\\n'); sys.stdout.flush(); continue"
+    script.write_text(textwrap.dedent(ENGINE).replace('genmove"', 'boardsize"').format(genmove=refusal))
+    for command, reason in (
+        ("runs/typo", r"There is no program 'runs/typo'"),
+        ([sys.executable, str(script)], "refused 'boardsize 5': unacceptable size"),
+    ):
+        side = EngineSide(command, name="other")
+        with pytest.raises(DataError, match=rf"a GTP program that plays on 5x5\. Received: 'other'\. .*{reason}"):
+            play_match(PlayerSide(Center()), side, games=2, size=5, komi=0.5, progress=told.append)
+    assert told == []
+
+
 class Center:
     """Plays C3 first."""
 
@@ -254,6 +281,24 @@ def test_a_policy_plays_many_games_at_once(policy):
 def test_a_program_that_is_not_there():
     with pytest.raises(EngineError, match=r"There is no program 'no-such-go'\. Install it, or give its path\."):
         Engine("no-such-go --gtp")
+
+
+def test_games_of_a_match_go_where_they_can_be_written(policy, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(commands, "_player", lambda folder, arguments: PolicyPlayer(policy))
+    command = ["go", "match", "run", "--against", "random", "--games", "2", "--komi", "0.5", "--out"]
+    assert main([*command, str(tmp_path / "new" / "match.sgf")], add=[commands.add]) == 0
+    assert len(read_games(tmp_path / "new" / "match.sgf")[0]) == 2
+    monkeypatch.setattr(match, "play_match", lambda *sides, **options: pytest.fail("played"))
+    assert main([*command, str(tmp_path / "new")], add=[commands.add]) == 2
+    assert "--out must be a file. Received:" in capsys.readouterr().err
+
+
+def test_games_of_a_policy_are_not_played_for_a_file(policy, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(network, "load_network", lambda folder: policy)
+    monkeypatch.setattr(selfplay, "policy_games", lambda *network, **options: pytest.fail("played"))
+    (tmp_path / "games").write_text("")
+    assert main(["go", "selfplay", "--engine", "run", "--out", str(tmp_path / "games")], add=[commands.add]) == 2
+    assert "File exists" in capsys.readouterr().err
 
 
 @needs_gnugo

@@ -9,24 +9,25 @@ from applications.go.search import SearchPlayer
 from applications.go.selfplay import policy_games
 from applications.go.value import ValueLoss, owners, result_and_owners, train_value
 from zoo.data import DataError
-from zoo.data.go import Board, Game, encode_games, encoder, score, symmetries, to_sgf
+from zoo.data.go import CHINESE, JAPANESE, Board, Game, encode_games, encoder, score, symmetries, to_sgf
 
 POINTS = 25
 PASS = 25
 
 
-def played(*moves, result):
+def played(*moves, result, rules=CHINESE):
     """A game on 5x5 of black and white in turn."""
     return Game(
         size=5, moves=tuple((1 if number % 2 == 0 else -1, point) for number, point in enumerate(moves)), komi=0.5,
-        result=result,
+        rules=rules, result=result,
     )  # fmt: skip
 
 
-def test_owners_are_those_of_the_last_position():
+@pytest.mark.parametrize("rules", [CHINESE, JAPANESE], ids=lambda rules: rules.name)
+def test_owners_are_those_of_the_last_position(rules):
     # Black has a wall in the third column and white one in the fourth; two rows of black's, one of white's.
     moves = (2, 3, 7, 8, 12, 13, 17, 18, 22, 23, PASS, PASS)
-    whose = owners(played(*moves, result="B+4.5")).reshape(5, 5)
+    whose = owners(played(*moves, result="B+4.5", rules=rules)).reshape(5, 5)
     assert (whose[:, :3] == 1).all()
     assert (whose[:, 3:] == -1).all()
 

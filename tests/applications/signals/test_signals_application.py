@@ -1,18 +1,20 @@
 """Filters, nearest neighbours and the denoising of electrocardiograms."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import zoo
-from applications.signals import filters
+from applications.signals import denoising, filters
 from applications.signals.commands import add
 from applications.signals.config import DEFAULT, SMOKE
 from applications.signals.denoising import compare, denoise, record, windows
-from applications.signals.nearest import nearest_neighbour
+from applications.signals.nearest import _warped, nearest_neighbour
 from zoo import runs
 from zoo.cli import main
+from zoo.data.signals import add_noise, make_ecg
 
 
 def test_filters_keep_what_they_must():
@@ -48,19 +50,28 @@ def test_warping_forgives_a_shift_that_distance_does_not():
     assert nearest_neighbour(train, labels, test, warping=0.2).tolist() == [0]
 
 
-def test_warping_is_the_cheapest_path():
+@pytest.mark.parametrize("channels", [1, 3])
+def test_warping_is_the_cheapest_path(channels):
     rng = np.random.default_rng(0)
-    first, second = rng.normal(size=(2, 12))
+    first, second = rng.normal(size=(2, 12, channels))
     costs = np.full((13, 13), np.inf)
     costs[0, 0] = 0
     for i in range(1, 13):
         for j in range(1, 13):
-            costs[i, j] = (first[i - 1] - second[j - 1]) ** 2 + min(
+            costs[i, j] = ((first[i - 1] - second[j - 1]) ** 2).sum() + min(
                 costs[i - 1, j], costs[i, j - 1], costs[i - 1, j - 1]
             )
-    from applications.signals.nearest import _warped
-
     assert _warped(first, second[None], reach=12)[0] == pytest.approx(costs[-1, -1])
+
+
+def test_channels_are_warped_together(tmp_path, capsys):
+    """Each test signal is one to train by in the other channel, and of the other class."""
+    train = np.zeros((20, 60, 2))
+    labels = np.arange(20) % 2
+    train[np.arange(20), :, labels] = np.random.default_rng(0).normal(size=(20, 60))
+    np.savez(tmp_path / "a.npz", x_train=train, y_train=labels, x_test=train[..., ::-1], y_test=1 - labels)
+    assert main(["signals", "nearest", f"signals:{tmp_path / 'a.npz'}"], add=[add]) == 0
+    assert "warping by 0.1: accuracy 100.00 %" in capsys.readouterr().out
 
 
 def test_patients_and_noise_of_the_splits_differ_and_windows_match():
@@ -75,6 +86,17 @@ def test_patients_and_noise_of_the_splits_differ_and_windows_match():
     np.testing.assert_allclose(noisy[0, :, 0] * scale, train.noisy[0, :512], rtol=1e-5)
 
 
+def test_another_seed_has_other_patients_and_other_noise():
+    first, other = (record(range(3), dataclasses.replace(SMOKE, seed=seed), lambda _: 6.0, kind=1) for seed in (0, 1))
+    for number in range(3):
+        assert abs(np.corrcoef(first.clean[number], other.clean[number])[0, 1]) < 0.9
+        noises = [recordings.noisy[number] - recordings.clean[number] for recordings in (first, other)]
+        assert abs(np.corrcoef(*noises)[0, 1]) < 0.9
+    clean = make_ecg(SMOKE.seconds, seed=2)
+    np.testing.assert_array_equal(first.clean[2], clean)
+    np.testing.assert_array_equal(first.noisy[2], add_noise(clean, 6.0, seed=1_000_002))
+
+
 def test_denoising_does_not_depend_on_the_scale():
     model = zoo.create_model("dilated_denoiser", input_shape=(None, 1))
     signal = np.random.default_rng(0).normal(size=700).astype("float32")
@@ -86,6 +108,13 @@ def test_the_comparison_runs_and_writes_what_it_found(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "dilated_denoiser" in out
     assert {path.name for path in tmp_path.iterdir()} == {"denoiser.keras", "result.json", "before_and_after.png"}
+
+
+def test_nothing_is_trained_for_a_file_in_place_of_a_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(denoising, "record", lambda *patients, **options: pytest.fail("began"))
+    (tmp_path / "file").write_text("")
+    assert main(["signals", "denoise", "--smoke", "--out", str(tmp_path / "file")], add=[add]) == 2
+    assert "File exists" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -126,3 +155,17 @@ def test_each_window_of_a_recording_gets_its_class(tmp_path, capsys):
     assert last.startswith("all\t")
     assert {row.split("\t")[2] for row in rows[:10]} == {"slow"}
     assert {row.split("\t")[2] for row in rows[-10:]} == {"fast"}
+
+
+@pytest.mark.parametrize("window", [{}, {"window": 4, "hop": 4}])
+def test_windows_are_taken_at_the_hop_that_is_asked_for(tmp_path, monkeypatch, capsys, window):
+    """Also by a network that has learned whole signals of one length."""
+    facts = {"form": {"kind": "signal", "shape": [4, 1], **window}, "classes": ["a", "b"]}
+    model = lambda values, training: np.full((len(values), 2), 0.5)  # noqa: E731
+    monkeypatch.setattr(runs, "open_run", lambda folder: SimpleNamespace(model=model, config={"data": facts}))
+    np.save(tmp_path / "long.npy", np.arange(9.0))
+    command = ["signals", "windows", "run", str(tmp_path / "long.npy")]
+    for hop, begins in ((["--hop", "2"], ["0", "2", "4"]), ([], ["0", "4"])):
+        assert main([*command, *hop], add=[add]) == 0
+        rows = capsys.readouterr().out.splitlines()
+        assert [row.split("\t")[0] for row in rows] == [*begins, "all"]

@@ -1,14 +1,19 @@
 """Listening in chunks, scoring, and speech from synthesisers."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import zoo
+from applications.speech import synthesis
 from applications.speech.alarms import compose, curve
+from applications.speech.commands import add
 from applications.speech.listening import Detection, Listener, score
 from applications.speech.scoring import Clips, support_vectors, table
+from zoo import data, runs
+from zoo.cli import main
 from zoo.data.audio import ClipReader, FrontEnd
 
 READER = ClipReader(16000, FrontEnd(coefficients=10, frame_seconds=0.04, hop_seconds=0.02))
@@ -82,6 +87,20 @@ def test_a_word_is_reported_once_and_in_its_middle():
     assert list(Listener(Sure(), READER, ("silence", "b", "c")).hear(1e-4 * noise(3.0), quiet=("silence",))) == []
 
 
+@pytest.mark.parametrize(
+    ("options", "words"), [([], {"b"}), (["--quiet", "b"], {"_silence_"}), (["--quiet"], {"_silence_", "b"})]
+)
+def test_listening_leaves_out_classes_that_are_no_words(tmp_path, monkeypatch, capsys, options, words):
+    soundfile = pytest.importorskip("soundfile")
+    facts = {"form": READER.form, "classes": ["_silence_", "b", "_unknown_"]}
+    monkeypatch.setattr(runs, "open_run", lambda folder: SimpleNamespace(model=Sure(), config={"data": facts}))
+    sound = np.zeros(96000, np.float32)
+    sound[48000:56000] = 2 * noise(0.5, 1)
+    soundfile.write(tmp_path / "long.wav", sound, 16000)
+    assert main(["speech", "listen", "run", str(tmp_path / "long.wav"), "--smooth", "1", *options], add=[add]) == 0
+    assert {line.split()[2] for line in capsys.readouterr().out.splitlines()} == words
+
+
 def test_illegal_settings_of_a_listener_are_refused():
     with pytest.raises(ValueError, match=r"threshold must be above 0 .* Received: threshold=0, smooth=3"):
         Listener(model(), READER, ("a",), threshold=0)
@@ -144,10 +163,6 @@ def test_synthesisers_speak_and_a_network_hears(tmp_path, capsys):
     if not (shutil.which("espeak-ng") and shutil.which("flite")):
         pytest.skip("espeak-ng and flite are packages of Debian that are not installed here")
     soundfile = pytest.importorskip("soundfile")
-    from applications.speech.commands import add
-    from zoo import data, runs
-    from zoo.cli import main
-
     assert main(["speech", "make", str(tmp_path), "--voices", "18"], add=[add]) == 0
     dataset = data.load(f"wav:{tmp_path / 'words'}")
     voices = [{name.rsplit("/", 1)[1].split("-")[0] for name in split.names} for split in dataset.splits.values()]
@@ -179,9 +194,26 @@ def test_synthesisers_speak_and_a_network_hears(tmp_path, capsys):
     assert int(low[1]) + int(low[2]) == int(high[1]) + int(high[2]) > 5
 
 
-def test_missing_programs_are_named(monkeypatch):
-    from applications.speech import synthesis
+def test_a_voice_comes_into_one_split_whatever_was_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(synthesis, "voices", lambda: [f"v{number}" for number in range(45)])
+    monkeypatch.setattr(synthesis, "_run", speak)
+    first = synthesis.synthesise(tmp_path, ["yes", "no"], limit=12)
+    assert synthesis.synthesise(tmp_path, ["yes", "no"], limit=12) == first
+    there = sorted(tmp_path.rglob("*.wav"))
+    for options in ({}, {"limit": 12, "seed": 1}, {"limit": 12, "words": ["yes"]}):
+        with pytest.raises(ValueError, match=r"must hold clips of the same .* Received: .*\.wav\. Give another"):
+            synthesis.synthesise(tmp_path, **{"words": ["yes", "no"], **options})
+    assert sorted(tmp_path.rglob("*.wav")) == there
 
+
+def speak(jobs):
+    """Files without sound in place of those that a synthesiser writes."""
+    for path, _ in jobs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_missing_programs_are_named(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(ValueError, match="espeak-ng is not installed: apt-get install espeak-ng"):
         synthesis.voices()
