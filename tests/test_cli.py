@@ -1,3 +1,4 @@
+import importlib
 import json
 import subprocess
 import sys
@@ -237,3 +238,31 @@ def test_help_needs_no_tensorflow():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "False"
     assert "--patience" in done.stdout
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+
+    def add(name):
+        def added(commands):
+            commands.add_parser("need").set_defaults(run=lambda arguments: importlib.import_module(name))
+
+        return added
+
+    assert cli.main(["need"], add=[add("soundfile")]) == 2
+    assert 'Run: pip install "cnn-zoo[audio]"' in capsys.readouterr().err
+    with pytest.raises(ModuleNotFoundError):  # a fault of ours, which needs its traceback
+        cli.main(["need"], add=[add("zoo.nowhere")])
+
+
+def test_options_of_evaluation_that_would_do_nothing_are_refused(folder, capsys):
+    assert cli.main(["evaluate", str(folder), "--batch-size", "8"]) == 2
+    assert "--batch-size is for published weights; a run has its own" in capsys.readouterr().err
+    assert cli.main(["evaluate", str(folder), "--precision", "bfloat16"]) == 2
+    assert "--precision is an engine's. Give --engine" in capsys.readouterr().err
+
+
+def test_files_are_read_before_an_engine_is_made_ready(folder, capsys, monkeypatch):
+    monkeypatch.setattr("zoo.deploy.commands.Predictor", None)
+    assert cli.main(["predict", str(folder), "nowhere.png", "--engine", "auto"]) == 2
+    assert "nowhere.png" in capsys.readouterr().err

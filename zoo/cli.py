@@ -32,6 +32,11 @@ OPTIMIZERS = (
     "adamw", "sgd", "torch_sgd", "rmsprop", "lamb", "lars", "novograd", "adam", "nadam", "lion", "adagrad", "adadelta"
 )  # fmt: skip
 ENGINES = ("auto", "tensorflow", "openvino", "onnxruntime", "litert")
+# Which extra brings a package that is imported where it is needed.
+EXTRAS = {
+    "keras_tuner": "tune", "optuna": "optuna", "skimage": "vision", "sacrebleu": "caption", "soundfile": "audio",
+    "tensorflow_datasets": "data", "torch": "torch",
+}  # fmt: skip
 PRECISIONS = ("float32", "bfloat16")
 SCHEDULES = ("constant", "cosine", "polynomial", "exponential", "multi_step", "one_cycle")
 
@@ -64,6 +69,11 @@ def main(argv: Sequence[str] | None = None, *, add: Sequence[Callable[[Any], Non
             raise
         print(f"zoo {arguments.command}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return GAVE_UP
+    except ImportError as error:
+        if arguments.traceback or (error.name or "").partition(".")[0] in ("zoo", "tuning", "applications"):
+            raise
+        print(f"zoo {arguments.command}: error: {error}{_advice(error)}", file=sys.stderr)
+        return BAD_INPUT
     except (ValueError, TypeError, OSError) as error:
         if arguments.traceback:
             raise
@@ -72,6 +82,12 @@ def main(argv: Sequence[str] | None = None, *, add: Sequence[Callable[[Any], Non
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _advice(error: ImportError) -> str:
+    """What brings a package that is missing, where one of the extras does."""
+    extra = EXTRAS.get((error.name or "").partition(".")[0])
+    return f'. Run: pip install "cnn-zoo[{extra}]"' if extra else ""
 
 
 def _gave_up() -> tuple[type[Exception], ...]:
@@ -396,7 +412,7 @@ def _add_evaluate(commands: Any) -> None:
         "weights folder:PATH, a folder for each of ImageNet's classes, or for some")  # fmt: skip
     parser.add_argument("--split", choices=("train", "validation", "test"),
         help="which part of the run's data (default: test)")  # fmt: skip
-    parser.add_argument("--batch-size", type=int, default=32, metavar="N",
+    parser.add_argument("--batch-size", type=int, metavar="N",
         help="pictures at once, for published weights (default: 32)")  # fmt: skip
     _add_engine(parser, None, "what trained it")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -419,6 +435,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
         commands.evaluate(arguments)
         return
+    if arguments.batch_size is not None:
+        raise ValueError("--batch-size is for published weights; a run has its own. Leave it out.")
     from zoo import runs
     from zoo.deploy.commands import predictor
 
@@ -448,7 +466,8 @@ def _predict(arguments: argparse.Namespace) -> None:
     from zoo.deploy.commands import predictor
 
     run = runs.open_run(arguments.folder)
-    size = min(len(arguments.files), run.config["training"]["batch_size"])
+    # A power of two, so that `auto` knows the size of most calls from an earlier one.
+    size = min(1 << (len(arguments.files) - 1).bit_length(), run.config["training"]["batch_size"])
     answers = run.predict(arguments.files, top=arguments.top, answer=predictor(arguments, run.model, size))
     if arguments.json:
         print(json.dumps(dict(zip(arguments.files, answers, strict=True))))
@@ -512,10 +531,8 @@ def _add_check_data(commands: Any) -> None:
 def _check_data(arguments: argparse.Namespace) -> None:
     from zoo import data
 
-    groups = arguments.group_by
-    options = {"group_by": groups} if arguments.data.startswith("folder:") else {}
-    dataset = data.load(arguments.data, split_seed=arguments.split_seed, on_bad=arguments.on_bad, **options)
-    report = data.check(dataset, group_by=groups)
+    dataset = data.load(arguments.data, split_seed=arguments.split_seed, on_bad=arguments.on_bad)
+    report = data.check(dataset, group_by=arguments.group_by)
     rows = [(label, *map(str, numbers)) for label, numbers in report.num_examples.items()]
     _print(_table(("class", *dataset.splits), rows, right=(1, 2, 3), title=dataset.source))
     (low_height, high_height), (low_width, high_width) = report.sizes

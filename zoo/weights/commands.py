@@ -121,6 +121,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
         )
     if arguments.split is not None:
         raise ValueError("--split is for runs; a folder of ImageNet's classes is measured as a whole. Leave it out.")
+    if arguments.batch_size is not None and arguments.batch_size < 1:
+        raise ValueError(f"--batch-size must be at least 1. Received: --batch-size {arguments.batch_size}")
     row = _find(arguments.folder)
     label = f"{row.model}:{row.tag}"
     evaluation.labelled_files(path)  # a wrong path costs no download
