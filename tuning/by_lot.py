@@ -17,6 +17,8 @@ from zoo import files
 
 Space = Callable[[Any], dict[str, Any]]
 
+BASE = "base.json"
+
 
 def draw(space: Space, number: int, *, seed: int = 0) -> dict[str, Any]:
     """Configuration number 0 is the defaults, each other one a draw by lot that depends on the seed and its number.
@@ -50,6 +52,7 @@ def search(
     score: Callable[[Mapping[str, Any], Path], float],
     folder: str | Path,
     *,
+    base: Mapping[str, Any],
     trials: int,
     seed: int = 0,
     metric: str = "score",
@@ -62,6 +65,8 @@ def search(
             on validation data; more is better.
         folder: Folder of the search. Each trial leaves `trial_NUMBER.json` and is not tried again; `best.json` has the
             best configuration at the end.
+        base: What all trials have in common, as plain JSON, such as the fields of the training that is searched; it is
+            kept beside the trials.
         trials: Number of configurations.
         seed: Of the lots.
         metric: Name of the score in the files.
@@ -74,7 +79,8 @@ def search(
     """
     if trials < 1:
         raise ValueError(f"trials must be at least 1. Received: trials={trials}")
-    folder = Path(folder)
+    folder, common = Path(folder), json.loads(json.dumps(base))
+    _refuse_other(folder, common)
     found: list[tuple[float, Mapping[str, Any]]] = []
     for number in range(trials):
         drawn = draw(space, number, seed=seed)
@@ -88,9 +94,23 @@ def search(
         if known is None:
             known = {metric: score(drawn, folder / name), "values": fields}
             folder.mkdir(parents=True, exist_ok=True)
+            files.write_json(folder / BASE, common)
             files.write_json(record, known)
             keras.utils.clear_session(free_memory=True)
         found.append((known[metric], fields))
     found.sort(key=lambda pair: -pair[0])
     files.write_json(folder / "best.json", {metric: found[0][0], **found[0][1]})
     return found
+
+
+def _refuse_other(folder: Path, base: Mapping[str, Any]) -> None:
+    """Refuse a folder whose trials have something else in common, or do not say what."""
+    there = folder / BASE
+    if there.exists():
+        known = json.loads(there.read_text(encoding="utf-8"))
+        names = [name for name in {**known, **base} if known.get(name) != base.get(name)]
+        if names:
+            was, now = ({name: facts.get(name) for name in names} for facts in (known, base))
+            raise ValueError(f"{folder} holds another search: {BASE} has {was}. Received: {now}. Give another folder.")
+    elif any(folder.glob("trial_*.json")):
+        raise ValueError(f"{folder} holds trials without a {BASE}, which would say what of. Give another folder.")

@@ -66,5 +66,6 @@ def search(config: Captioning, folder: str | Path, *, trials: int) -> list[tuple
         return run.evaluate(learning.load(config, "validation"))["exact"]
 
     return by_lot.search(
-        lambda hp: space(hp, config), exact, folder, trials=trials, seed=config.seed, metric="exact"
+        lambda hp: space(hp, config), exact, folder, base=dataclasses.asdict(config), trials=trials, seed=config.seed,
+        metric="exact",
     )  # fmt: skip

@@ -66,15 +66,17 @@ def settings(config: FineTuning, **others: Any) -> runs.Settings:
     values |= {"data": config.data, "weights": config.weights, "seed": config.seed, **others}
     if knobs:
         values["knobs"] = {**values.get("knobs", {}), **knobs}
-    if config.recipe is not None:
-        return runs.Settings.from_recipe(config.recipe, model=config.body, **values)
-    stages = dict(STAGES)
-    if values["weights"] is None:  # nothing to be kept: everything at once, for as many epochs as both stages have
-        both = {**stages, **values}
-        values["epochs"] = both["epochs"] + both["head_epochs"]
-        values |= {"head_epochs": 0, "layer_decay": 1.0}
-        stages["batch_norm"] = "train"
-    return runs.Settings(model=config.body, **{**stages, **values})
+    stages = STAGES if values["weights"] is not None else {**STAGES, "batch_norm": "train"}
+
+    def made(**own: Any) -> runs.Settings:
+        if config.recipe is not None:
+            return runs.Settings.from_recipe(config.recipe, model=config.body, **{**values, **own})
+        return runs.Settings(model=config.body, **{**stages, **values, **own})
+
+    chosen = made()
+    if chosen.weights is None:  # nothing to be kept: everything at once, for as many epochs as both stages have
+        chosen = made(epochs=chosen.epochs + chosen.head_epochs, head_epochs=0, layer_decay=1.0)
+    return chosen
 
 
 def replaced(chosen: runs.Settings) -> str:

@@ -80,17 +80,18 @@ def _add_training(action: Any) -> None:
     add("--set", dest="values", type=knob, action="append", default=[], metavar="NAME=VALUE",
         help="any hyper-parameter, such as layer_decay=0.7 or head_epochs=5, or argument of the body's family; may be "
              "repeated (default: none)")  # fmt: skip
-    add("--epochs", type=int, metavar="N", help="epochs of the second stage (default: 40)")
-    add("--head-epochs", type=int, metavar="N", help="epochs of the head alone (default: 20)")
+    add("--epochs", type=int, metavar="N", help="epochs of the second stage (default: 40, or the recipe's)")
+    add("--head-epochs", type=int, metavar="N", help="epochs of the head alone (default: 20, or the recipe's)")
     add("--batch-norm", choices=("frozen", "train", "recalibrate"),
         help="statistics of the body's batch norms: those of the weights, followed in training, or measured anew "
-             "first (default: frozen)")  # fmt: skip
+             "first (default: frozen, or the recipe's)")  # fmt: skip
     add("--class-weight", type=float, metavar="E",
         help="weight each class by its number to the power of -E, 0 to 1 (default: 0)")  # fmt: skip
     add("--balance", type=float, metavar="PART", help="show rare classes more often; 1: all equally (default: 0)")
     add("--logit-adjustment", type=float, metavar="T", help="add T log(share) to the logits in the loss (default: 0)")
     add("--image-size", type=int, metavar="N", help="side of the pictures in pixels (default: the data's)")
-    add("--seed", type=int, default=0, metavar="N", help="seed of head, order and augmentation (default: 0)")
+    add("--seed", type=int, default=0, metavar="N",
+        help="seed of head, order and augmentation; of several, that of the first (default: 0)")  # fmt: skip
     add("--smoke", action="store_true", help="seconds instead of minutes, to see that it works")
 
 
@@ -173,19 +174,22 @@ def _curve(arguments: argparse.Namespace) -> None:
     from applications.classify import config, curves
 
     chosen = _config(arguments)
+    usual = config.SMOKE if arguments.smoke else config.DEFAULT
+    draws = len(usual.seeds) if arguments.seeds is None else arguments.seeds
     given = {
         "counts": arguments.counts,
-        "seeds": None if arguments.seeds is None else tuple(range(arguments.seeds)),
+        "seeds": tuple(range(arguments.seed, arguments.seed + draws)),
         "methods": None if arguments.methods is None else tuple(arguments.methods.split(",")),
     }
     changes = {name: value for name, value in given.items() if value is not None}
-    shape = dataclasses.replace(config.SMOKE if arguments.smoke else config.DEFAULT, **changes)
+    shape = dataclasses.replace(usual, **changes)
     if arguments.pretrain is not None:
         if chosen.weights is not None:
             raise ValueError(f"--pretrain makes the weights; give {chosen.body}:none. Received: {arguments.body}")
         before = {**({"epochs": 1} if arguments.smoke else {}), **dict(arguments.pretrain_values)}
-        weights = curves.pretrain(chosen.body, arguments.pretrain, arguments.out, changes=before)
-        chosen = dataclasses.replace(chosen, weights=weights)
+        chosen = dataclasses.replace(chosen, weights=str(arguments.out / curves.PRETRAINED))
+        curves.known(chosen, shape, arguments.out)  # refuses what cannot be before it takes time
+        curves.pretrain(chosen.body, arguments.pretrain, arguments.out, changes=before, seed=arguments.seed)
     print(curves.table(curves.curve(chosen, shape, arguments.out)))
     print(arguments.out / curves.FIGURE)
 
@@ -194,7 +198,8 @@ def _imbalance(arguments: argparse.Namespace) -> None:
     from applications.classify import curves
 
     count = arguments.seeds or (1 if arguments.smoke else 3)
-    print(curves.imbalance_table(curves.imbalance(_config(arguments), arguments.out, seeds=range(count))))
+    seeds = range(arguments.seed, arguments.seed + count)
+    print(curves.imbalance_table(curves.imbalance(_config(arguments), arguments.out, seeds=seeds)))
 
 
 def _rate(arguments: argparse.Namespace) -> None:

@@ -20,6 +20,9 @@ from zoo.report import figures
 
 RESULTS, FIGURE, PRETRAINED = "results.json", "curve.png", "pretrained"
 
+# What a training is scored by.
+SCORES = ("accuracy", "mean_recall", "rarest_recall")
+
 METHODS: Mapping[str, str] = {
     "finetune": "fine-tuned, in two stages",
     "linear": "linear probe",
@@ -44,7 +47,7 @@ class Results:
     """What is known so far, in a file.
 
     Args:
-        folder: Where the file lies; made if it is not there.
+        folder: Where the file lies; made when there is something to write.
         facts: What the results belong to.
 
     Raises:
@@ -62,32 +65,48 @@ class Results:
             self._found = there["results"]
         elif folder.exists() and any(item.name != PRETRAINED for item in folder.iterdir()):
             raise ValueError(f"{folder} is not empty, and holds no results of this kind.")
-        folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, key: str, make: Callable[[], dict[str, float]]) -> dict[str, float]:
         """The result of a key, made and written down if it is not known."""
         if key not in self._found:
             self._found[key] = make()
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             files.write_json(self._path, {"of": self._facts, "results": self._found})
         return self._found[key]
 
 
-def pretrain(body: str, source: str, folder: Path, *, changes: Mapping[str, Any], callbacks: Sequence[Any] = ()) -> str:
+def pretrain(
+    body: str, source: str, folder: Path, *, changes: Mapping[str, Any], seed: int = 0, callbacks: Sequence[Any] = ()
+) -> None:
     """Train a body from scratch on other classes; what is trained already is taken.
 
     Args:
         body: Registered name.
         source: Data, as `zoo.data.load` takes it.
-        folder: Where its run folder comes to lie.
-        changes: Hyper-parameters that differ from the zoo's own.
+        folder: Where its run folder, `PRETRAINED`, comes to lie.
+        changes: Settings that differ from the zoo's own.
+        seed: Of weights, order and augmentation.
         callbacks: More Keras callbacks.
-
-    Returns:
-        The run folder, as `weights=` takes it.
     """
-    settings = runs.Settings(model=body, data=source, **changes)
+    settings = runs.Settings(**{"model": body, "data": source, "seed": seed, **changes})
     runs.train(settings, folder / PRETRAINED, callbacks=callbacks)
-    return str(folder / PRETRAINED)
+
+
+def known(config: FineTuning, curve: Curve, folder: Path) -> Results:
+    """The results that a folder has of a curve, before anything is trained.
+
+    Args:
+        config: As `curve` takes it.
+        curve: As `curve` takes it.
+        folder: As `curve` takes it.
+
+    Raises:
+        ValueError: A method is not known, the data has no parts, or the folder holds something else.
+    """
+    if unknown := [name for name in curve.methods if name not in METHODS]:
+        raise ValueError(f"Methods are {', '.join(METHODS)}. Received: {', '.join(unknown)}")
+    _require_parts(config.data)
+    return Results(folder, {**_facts(config), "counts": curve.counts})
 
 
 def curve(
@@ -99,19 +118,16 @@ def curve(
     is the same for all.
 
     Args:
-        config: What is fine-tuned, on what; its seed is that of the first draw.
+        config: What is fine-tuned, on what; the seeds are those of the draws.
         curve: Numbers, seeds, methods.
         folder: Where results, run folders and the picture come to lie.
         tell: Is told each result.
         callbacks: More Keras callbacks for the trainings.
 
     Raises:
-        ValueError: A method is not known, the data has no parts, or the folder holds something else.
+        ValueError: As `known`.
     """
-    if unknown := [name for name in curve.methods if name not in METHODS]:
-        raise ValueError(f"Methods are {', '.join(METHODS)}. Received: {', '.join(unknown)}")
-    _require_parts(config.data)
-    results = Results(folder, {**_facts(config), "counts": curve.counts})
+    results = known(config, curve, folder)
     found: dict[str, dict[int, list[float]]] = {name: {count: [] for count in curve.counts} for name in curve.methods}
     for count in curve.counts:
         for seed in curve.seeds:
@@ -135,9 +151,11 @@ class _Method:
     callbacks: Sequence[Any]
 
     def __call__(self) -> dict[str, float]:
-        if self.name in ("finetune", "scratch"):
-            config = self.config if self.name == "finetune" else dataclasses.replace(self.config, weights=None)
-            return _trained(config, self.place, self.callbacks)
+        if self.name == "scratch":  # random weights have no statistics to keep
+            changes = {**self.config.changes, "batch_norm": "train"}
+            return _trained(dataclasses.replace(self.config, weights=None, changes=changes), self.place, self.callbacks)
+        if self.name == "finetune":
+            return _trained(self.config, self.place, self.callbacks)
         chosen = bodies.settings(self.config)
         run = runs.prepare(chosen)
         values = bodies.pixels(run) if self.name.startswith("pixels") else bodies.features(chosen, run)
@@ -151,8 +169,11 @@ def _trained(config: FineTuning, place: Path, callbacks: Sequence[Any]) -> dict[
         raise ValueError("A curve is measured by one process. Received: several workers")
     rows, labels = answers.probabilities(run, "test"), answers.labels_of(run, "test")
     right = rows.argmax(-1) == labels
-    recalls = [float(right[labels == label].mean()) for label in np.unique(labels)]
-    return {"accuracy": float(right.mean()), "mean_recall": float(np.mean(recalls)), "last_recall": recalls[-1]}
+    tested = np.unique(labels)
+    recalls = [float(right[labels == label].mean()) for label in tested]
+    counts = np.bincount(answers.labels_of(run, "train"), minlength=tested[-1] + 1)[tested]
+    found = float(right.mean()), float(np.mean(recalls)), recalls[int(counts.argmin())]
+    return dict(zip(SCORES, found, strict=True))
 
 
 def imbalance(
@@ -163,7 +184,7 @@ def imbalance(
     tell: Tell = print,
     callbacks: Sequence[Any] = (),
 ) -> dict[str, dict[str, list[float]]]:
-    """What the remedies for rare classes are worth: accuracy, mean recall and the last class's, one for each seed.
+    """What the remedies for rare classes are worth: accuracy, mean recall and the rarest class's, one for each seed.
 
     Args:
         config: What is fine-tuned; its data has rare classes, such as `digits?tail=0.05`.
@@ -172,7 +193,7 @@ def imbalance(
         tell: Is told each result.
         callbacks: More Keras callbacks for the trainings.
     """
-    results = Results(folder, _facts(config))
+    results = Results(folder, {**_facts(config), "scores": SCORES})
     found: dict[str, dict[str, list[float]]] = {}
     for remedy, changes in REMEDIES.items():
         for seed in seeds:
@@ -201,7 +222,7 @@ def imbalance_table(found: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     """The remedies as a table: mean and deviation over the seeds, in per cent."""
     lines = ["| remedy | accuracy | mean recall | recall of the rarest class |", "| --- | ---: | ---: | ---: |"]
     for name, parts in found.items():
-        cells = [_spread(parts[part]) for part in ("accuracy", "mean_recall", "last_recall")]
+        cells = [_spread(parts[part]) for part in SCORES]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -5,6 +5,7 @@ losses of single batches are smoothed by a moving average without bias, as in fa
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-import zoo
 from zoo import data, files, runs, training
 from zoo.report import figures
+from zoo.runs.training import _batches, _calibration, _class_counts, _model
+from zoo.training.batch_norm import freeze_batch_norms, recalibrate
 
 RESULT, FIGURE = "rates.json", "rates.png"
 SMOOTHING = 0.9
@@ -54,7 +56,8 @@ def find(
     """Train with a rate that rises from step to step, until the loss diverges.
 
     Args:
-        chosen: Settings of the training that the rate is for; schedule and average are left out.
+        chosen: Settings of the training that the rate is for; schedule, average and the stage of the head alone are
+            left out.
         low: First rate, above 0.
         high: Last rate, above `low`.
         steps: Number of batches, at least 10.
@@ -68,24 +71,31 @@ def find(
     run = runs.prepare(chosen)
     training.seed_everything(chosen.seed)
     arguments = run.config["model"]["arguments"]
-    model = zoo.create_model(
-        chosen.model, weights=chosen.weights, **{**arguments, "input_shape": tuple(arguments["input_shape"])}
-    )
+    model = _model(chosen, {**arguments, "input_shape": tuple(arguments["input_shape"])})
+    if chosen.batch_norm == "recalibrate":
+        recalibrate(model, _calibration(run, chosen))
+    if chosen.batch_norm != "train":
+        freeze_batch_norms(model)
+    counts = _class_counts(chosen, run.dataset)
     plain = dataclasses.replace(
         chosen, schedule="constant", schedule_options={}, warmup_epochs=0, average=0, accumulate=1
     )
-    optimizer, loss = plain.make_optimizer(model, 1), plain.make_loss()
+    optimizer, loss = plain.make_optimizer(model, 1), plain.make_loss(counts)
     optimizer.build(model.trainable_variables)
+    by_class = (counts and chosen.class_weights(counts)) or dict.fromkeys(range(len(run.dataset.classes)), 1.0)
+    table = tf.constant(list(by_class.values()), tf.float32)
 
     @tf.function(reduce_retracing=True)
     def step(pictures: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            value = tf.reduce_mean(loss.call(labels, tf.cast(model(pictures, training=True), tf.float32)))
+            losses = loss.call(labels, tf.cast(model(pictures, training=True), tf.float32))
+            weights = tf.gather(table, labels if labels.shape.rank == 1 else tf.argmax(labels, axis=-1))
+            value = tf.reduce_sum(losses * weights) / tf.reduce_sum(weights)
         optimizer.apply(tape.gradient(value, model.trainable_variables), model.trainable_variables)
         return value
 
     rates, losses, smoothed, average = [], [], [], 0.0
-    for number, (pictures, labels) in enumerate(_batches(run, chosen, steps)):
+    for number, (pictures, labels) in enumerate(_first(_batches(run, chosen), steps)):
         rate = low * (high / low) ** (number / (steps - 1))
         optimizer.learning_rate.assign(rate)
         value = float(step(pictures, labels))
@@ -103,18 +113,9 @@ def find(
     return Found(tuple(rates), tuple(losses), tuple(smoothed), *_telling(rates, smoothed))
 
 
-def _batches(run: runs.Run, chosen: runs.Settings, steps: int) -> Iterator[Any]:
-    """Training batches, one epoch after the other."""
-    augmentation = data.Augmentation.parse(chosen.augment)
-    batches = run.pipeline("train", training=True, seed=chosen.seed, augmentation=augmentation, balance=chosen.balance)
-    done = epoch = 0
-    while True:
-        for batch in batches.epoch(epoch):
-            if done == steps:
-                return
-            yield batch
-            done += 1
-        epoch += 1
+def _first(batches: data.Pipeline, steps: int) -> Iterator[Any]:
+    """So many training batches, one epoch after the other."""
+    return itertools.islice((batch for epoch in itertools.count() for batch in batches.epoch(epoch)), steps)
 
 
 def _telling(rates: Sequence[float], smoothed: Sequence[float]) -> tuple[float, float]:

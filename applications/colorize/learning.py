@@ -18,6 +18,7 @@ from applications.colorize.config import Colorization
 from applications.colorize.lab import lab_to_rgb, rgb_to_lab
 from zoo import files, training
 from zoo.data.crops import Crops
+from zoo.runs.training import PIXELS
 from zoo.training.seeds import seed_everything
 
 CONFIG, MODEL, PRIOR = "config.json", "model.keras", "prior.json"
@@ -76,8 +77,10 @@ class ColourDistance(keras.losses.Loss):
 
 
 def value_range(config: Colorization) -> tuple[float, float]:
-    """What black and white become for the network."""
-    return (-0.5, 0.5) if config.network == "zhang2016" else zoo.model_card(config.body).value_range
+    """What black and white become for the network; a body with published weights scales pixels by itself."""
+    if config.network == "zhang2016":
+        return (-0.5, 0.5)
+    return zoo.model_card(config.body).value_range if config.weights is None else PIXELS
 
 
 def build(config: Colorization) -> keras.Model:
@@ -92,8 +95,9 @@ def build(config: Colorization) -> keras.Model:
     if zoo.model_card(config.body).modality != "image":
         raise ValueError(f"A body sees pictures. Received: {config.body!r}")
     body = zoo.create_model(
-        config.body, include_top=False, input_shape=(None, None, 1), weights=config.weights, **config.knobs
-    )
+        config.body, include_top=False, input_shape=(None, None, 1), weights=config.weights,
+        include_preprocessing=config.weights is not None, **config.knobs,
+    )  # fmt: skip
     return networks.over_body(
         body, target, levels=config.levels, filters=config.filters, enlarged=config.enlarged
     )  # fmt: skip
@@ -130,7 +134,7 @@ def batches_of(part: pictures.Pictures, config: Colorization, *, shuffled: bool 
 
 
 def prior_of(part: pictures.Pictures, config: Colorization) -> np.ndarray:
-    """How often the 313 colours are nearest among pixels of the pictures, not smoothed, as parts of 1."""
+    """How often the 313 colours are nearest among pixels of the first pictures, not smoothed, as parts of 1."""
     counts = np.zeros(gamut.NUM_BINS)
     for _, ab in batches_of(part, config).epoch():
         numbers, shares = gamut.nearest(tf.reshape(ab, (-1, 2)))

@@ -47,12 +47,13 @@ def load(
         source: `shapes`: those whose grey does not say their colour, as `shapes` draws them.
             `photographs`: those of scikit-image and scikit-learn; what is looked at are other parts of them, and two
             whole ones. `folder:PATH`: all pictures below `PATH/train`, `PATH/validation` and `PATH/test`, or, without
-            these folders, of all below `PATH` every tenth to look at, every tenth to test, the others to train.
+            these folders, of all below `PATH` every tenth to look at, every tenth to test, the others to train. Those
+            to train come in an order by lot, so that the first ones stand for all.
         split: train, validation or test.
         count: Most pictures of the split; for shapes, how many are made (2,000, and at most 300 in the other splits).
         size: Side of the shapes' pictures in pixels.
         shorter_side: Pixels that the shorter side of a photograph is reduced to; None for its own.
-        seed: Of the shapes.
+        seed: Of the shapes, and of the order of a folder's training pictures.
 
     Raises:
         ValueError: There is no such source or split, or there are no pictures.
@@ -67,7 +68,7 @@ def load(
     if source == "photographs":
         return _photographs(split, shorter_side)
     if kind == "folder" and rest:
-        return _folder(Path(rest), split, count, shorter_side)
+        return _folder(Path(rest), split, count, shorter_side, seed)
     raise ValueError(f"Sources are shapes, photographs and folder:PATH. Received: {source!r}")
 
 
@@ -129,14 +130,17 @@ def _photographs(split: str, shorter_side: int | None) -> Pictures:
     return Pictures(tuple(names), lambda number: found[number])
 
 
-def _folder(path: Path, split: str, count: int | None, shorter_side: int | None) -> Pictures:
+def _folder(path: Path, split: str, count: int | None, shorter_side: int | None, seed: int) -> Pictures:
     parted = (path / "train").is_dir()
     found = gallery(path / split if parted else path, shorter_side=shorter_side)
     place = {"validation": 8, "test": 9}.get(split)
     chosen = [
         number for number in range(len(found))
         if parted or (number % 10 == place if place else number % 10 < 8)
-    ][:count]  # fmt: skip
+    ]  # fmt: skip
+    if split == "train":
+        np.random.default_rng(seed).shuffle(chosen)
+    chosen = chosen[:count]
     if not chosen:
         where = path / split if parted else path
         raise ValueError(f"There are no pictures for the split {split!r} in {where}: ten or more are needed without "

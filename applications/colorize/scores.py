@@ -84,7 +84,7 @@ class MeanOfLightness:
 
     Args:
         known: The training pictures.
-        most: Pictures that are looked at, at most.
+        most: Pictures that are looked at, at most: the first ones.
     """
 
     def __init__(self, known: pictures.Pictures, most: int = 500) -> None:

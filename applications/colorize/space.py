@@ -71,5 +71,6 @@ def search(config: Colorization, folder: str | Path, *, trials: int) -> list[tup
         return float(scores.table(looked_at, known, [("", colourist)], [chosen.temperature])[-1].accuracy)
 
     return by_lot.search(
-        lambda hp: space(hp, config), accuracy, folder, trials=trials, seed=config.seed, metric="accuracy"
+        lambda hp: space(hp, config), accuracy, folder, base=dataclasses.asdict(config), trials=trials,
+        seed=config.seed, metric="accuracy",
     )  # fmt: skip

@@ -16,7 +16,8 @@ import zoo
 from applications.segment import networks, report, scenes
 from applications.segment.config import Segmentation
 from applications.segment.scores import Scores, score
-from zoo import files, training
+from zoo import files, runs, training
+from zoo.runs.training import PIXELS, _of_weights
 from zoo.training.seeds import seed_everything
 
 CONFIG, MODEL, RESULT = "config.json", "model.keras", "result.json"
@@ -66,7 +67,10 @@ def build(config: Segmentation, channels: int, classes: int) -> keras.Model:
         return networks.unet(shape, classes, **{"padding": "same", **config.options})
     if zoo.model_card(config.body).modality != "image":
         raise ValueError(f"A body sees pictures. Received: {config.body!r}")
-    body = zoo.create_model(config.body, include_top=False, input_shape=shape, weights=config.weights, **config.knobs)
+    body = zoo.create_model(
+        config.body, include_top=False, input_shape=shape, weights=config.weights,
+        **{**_needed(config), **config.knobs},
+    )  # fmt: skip
     if config.network == "deeplab_v3":
         options: Mapping[str, Any] = {"level": config.levels[0], **config.options} if config.levels else config.options
         return networks.deeplab_v3(body, classes, **options)
@@ -74,9 +78,27 @@ def build(config: Segmentation, channels: int, classes: int) -> keras.Model:
     return make(body, classes, **{**({"levels": config.levels} if config.levels else {}), **config.options})
 
 
+def _needed(config: Segmentation) -> dict[str, Any]:
+    """What the weights of a body need: knobs, and to see pictures as they saw them before, made of pixels."""
+    if config.weights is None:
+        return {}
+    needed = _of_weights(runs.Settings(model=config.body, weights=config.weights, knobs=config.knobs))
+    if "include_preprocessing" in needed:
+        return needed
+    run = runs.run_of_weights(config.weights)
+    low, high = zoo.model_card(config.body).value_range if run is None else run.config["data"]["value_range"]
+    scaled = keras.layers.Rescaling((high - low) / 255, low, name="value_range")
+    return {**needed, "include_preprocessing": scaled}
+
+
 def value_range(config: Segmentation) -> tuple[float, float]:
-    """What black and white become: what the body expects, -1 and 1 for a network without one."""
-    return (-1.0, 1.0) if config.network == "unet" else zoo.model_card(config.body).value_range
+    """What black and white become: what the body expects, -1 and 1 for a network without one.
+
+    A body with weights takes pixels and scales them by itself, so that no trained network needs the run of its body.
+    """
+    if config.network == "unet":
+        return -1.0, 1.0
+    return zoo.model_card(config.body).value_range if config.weights is None else PIXELS
 
 
 class Batches:

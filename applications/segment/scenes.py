@@ -19,7 +19,7 @@ VOC = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
     "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
-PETS = ("pet", "background", "border")
+PETS = ("background", "pet", "border")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
@@ -200,6 +200,7 @@ def _pets(split: str, size: int, count: int | None) -> Scenes:
     import tensorflow_datasets as tfds
 
     parts = {"train": "train[:90%]", "validation": "train[90%:]", "test": "test"}
+    of_pets = np.array([1, 0, 2], "uint8")  # there 1 is the pet, 2 the background, 3 the border
     pictures, masks = [], []
     for number, example in enumerate(tfds.load("oxford_iiit_pet", split=parts[split])):
         if number == count:
@@ -207,5 +208,5 @@ def _pets(split: str, size: int, count: int | None) -> Scenes:
         picture = Image.fromarray(example["image"].numpy()).resize((size, size), Image.Resampling.BILINEAR)
         mask = Image.fromarray(example["segmentation_mask"].numpy()[..., 0])
         pictures.append(np.asarray(picture))
-        masks.append(np.asarray(mask.resize((size, size), Image.Resampling.NEAREST)) - 1)
+        masks.append(of_pets[np.asarray(mask.resize((size, size), Image.Resampling.NEAREST)) - 1])
     return Scenes(np.stack(pictures), np.stack(masks), PETS)

@@ -58,7 +58,10 @@ def search(
         part = scenes.load(config.data, "validation", size=config.size, seed=config.seed)
         return float(learning.evaluate(model, config, part).mean_iou)
 
-    found = by_lot.search(lambda hp: space(hp, base), mean_iou, folder, trials=trials, seed=seed, metric="mean_iou")
+    found = by_lot.search(
+        lambda hp: space(hp, base), mean_iou, folder, base=dataclasses.asdict(base), trials=trials, seed=seed,
+        metric="mean_iou",
+    )  # fmt: skip
     for score, fields in found:
         values = ", ".join(
             f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in fields.items()

@@ -101,13 +101,14 @@ def _levels(network: Network) -> list[Call]:
 
 
 def _examples(run: runs.Run, split: str, config: Probes) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures and labels, drawn by lot where there are too many."""
-    batches = run.pipeline(split)
+    """Pictures and labels, drawn by lot from the whole split where there are too many."""
+    too_many = run.pipeline(split).num_examples > config.examples
+    batches = run.pipeline(split, training=too_many, seed=config.seed)
     pictures, labels = [], []
     for some, classes in batches.epoch():
         pictures.append(some.numpy())
         labels.append(classes.numpy())
-        if sum(map(len, labels)) >= config.examples and split == "train":
+        if sum(map(len, labels)) >= config.examples:
             break
     every = np.concatenate(pictures), np.concatenate(labels)
     chosen = np.random.default_rng(config.seed).permutation(len(every[1]))[: config.examples]

@@ -292,4 +292,4 @@ def test_the_commands_of_the_readme_are_commands():
     lines = [line.strip() for line in text.splitlines() if line.startswith("    zoo caption ")]
     assert len(lines) >= 7
     for line in lines:
-        assert callable(cli._parser([add]).parse_args(shlex.split(line)[1:]).run)
+        assert callable(cli._parser([add]).parse_args(shlex.split(line, comments=True)[1:]).run)

@@ -109,7 +109,87 @@ def test_remedies_weigh_rare_classes(low, tmp_path):
     )  # fmt: skip
     found = curves.imbalance(config, tmp_path, seeds=(0,), tell=lambda line: None)
     assert list(found) == list(curves.REMEDIES)
-    assert max(found[name]["last_recall"][0] for name in list(found)[1:]) >= found["nothing"]["last_recall"][0]
+    assert max(found[name]["rarest_recall"][0] for name in list(found)[1:]) >= found["nothing"]["rarest_recall"][0]
+
+
+def test_the_rarest_class_is_that_with_the_fewest_training_examples(tmp_path, monkeypatch):
+    labels = {"train": np.array([0, 0, 1, 2, 2, 2]), "test": np.array([0, 0, 1, 1, 1, 1, 2, 2])}
+    monkeypatch.setattr(runs, "train", lambda *_, **__: "the run")
+    monkeypatch.setattr(answers, "labels_of", lambda run, split: labels[split])
+    monkeypatch.setattr(answers, "probabilities", lambda run, split: np.eye(3)[[0, 0, 1, 2, 2, 2, 2, 2]])
+    found = curves._trained(FineTuning(body="simple_cnn", weights=None), tmp_path, ())
+    assert found == {"accuracy": 5 / 8, "mean_recall": pytest.approx((1 + 0.25 + 1) / 3), "rarest_recall": 0.25}
+
+
+def test_trainings_from_scratch_keep_no_statistics_and_have_no_stages(monkeypatch, tmp_path):
+    trained = []
+
+    def train(settings, folder, **options):
+        trained.append(settings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "train", train)
+    for recipe in (None, "finetune_two_stage"):
+        for policy in ("frozen", "recalibrate"):
+            config = FineTuning(
+                body="resnet20", weights="runs/low", data=HIGH, recipe=recipe, changes={"batch_norm": policy}
+            )
+            for method in ("finetune", "scratch"):
+                with pytest.raises(KeyboardInterrupt):
+                    curves._Method(method, config, tmp_path, ())()
+            kept, scratch = trained[-2:]
+            assert (kept.weights, kept.batch_norm) == ("runs/low", policy)
+            assert (scratch.weights, scratch.batch_norm) == (None, "train")
+            assert kept.head_epochs > 0
+            assert kept.layer_decay < 1
+            assert (scratch.head_epochs, scratch.layer_decay) == (0, 1.0)
+            assert scratch.epochs == kept.epochs + kept.head_epochs
+    assert scratch.recipe["changed"] == {
+        "batch_norm": "train", "epochs": scratch.epochs, "head_epochs": 0, "layer_decay": 1.0,
+    }  # fmt: skip
+
+
+def test_a_curve_that_cannot_be_is_refused_before_its_pretraining(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runs, "train", lambda *_, **__: pytest.fail("it was trained"))
+    words = ("curve", "simple_cnn:none", "--pretrain", "digits?classes=0,1", "--data")
+    assert command(*words, "digits", "--methods", "guess", "--out", tmp_path / "a") == 2
+    assert "Methods are finetune, linear" in capsys.readouterr().err
+    assert command(*words, "digits?per_class=3", "--out", tmp_path / "a") == 2
+    assert "A curve draws few pictures of each class" in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "results.json").write_text('{"of": {"body": "resnet20"}, "results": {}}')
+    assert command(*words, "digits", "--out", tmp_path / "a") == 2
+    assert "holds results of something else. Choose another folder" in capsys.readouterr().err
+
+
+def test_seeds_begin_with_the_one_given(tmp_path, monkeypatch):
+    seeds = {}
+
+    def train(settings, folder, **options):
+        seeds["pretrain"] = settings.seed
+
+    def curve(config, shape, folder):
+        seeds["curve"] = shape.seeds
+        return {"knn": {3: [0.5]}}
+
+    def imbalance(config, folder, **options):
+        seeds["imbalance"] = options["seeds"]
+        return {}
+
+    monkeypatch.setattr(runs, "train", train)
+    monkeypatch.setattr(curves, "curve", curve)
+    monkeypatch.setattr(curves, "imbalance", imbalance)
+    words = ("simple_cnn:none", "--pretrain", "digits?classes=0,1", "--out", tmp_path)
+    assert command("curve", *words, "--seed", 7, "--seeds", 2) == 0
+    assert seeds == {"pretrain": 7, "curve": (7, 8)}
+    assert command("curve", *words) == 0
+    assert seeds == {"pretrain": 0, "curve": (0, 1, 2, 3, 4)}
+    assert command("curve", *words, "--seed", 7, "--smoke", "--pretrain-set", "seed=3") == 0
+    assert seeds == {"pretrain": 3, "curve": (7,)}
+    for given, expected in ((("--seed", 4, "--seeds", 2), [4, 5]), ((), [0, 1, 2])):
+        assert command("imbalance", "simple_cnn:none", *given, "--out", tmp_path) == 0
+        assert list(seeds["imbalance"]) == expected
 
 
 def test_rare_classes_count_more_in_the_loss():
@@ -168,6 +248,48 @@ def test_the_rate_where_the_loss_falls_fastest():
     steepest, lowest = rates._telling((10**logarithms).tolist(), losses.tolist())
     assert np.log10(steepest) == pytest.approx(-3, abs=0.2)
     assert -2.5 < np.log10(lowest) < -1
+
+
+def test_the_search_for_a_rate_weighs_classes(low):
+    data = "digits?classes=0,1,2,3,4&tail=0.1"
+    changes = {"augment": "", "batch_size": 1000, "class_weight": 1.0, "logit_adjustment": 0.5}
+    chosen = bodies.settings(FineTuning(body="simple_cnn", weights=str(low.folder), data=data, changes=changes))
+    found = rates.find(chosen, low=1e-9, high=1e-8, steps=10)  # which changes nothing
+    (pictures, labels), *rest = runs.prepare(chosen).pipeline("train").epoch()
+    assert not rest
+    counts = np.bincount(labels).tolist()
+    each = chosen.make_loss(counts).call(labels, low.model(pictures)).numpy()
+    weights = np.array([chosen.class_weights(counts)[label] for label in labels.numpy()])
+    assert found.losses[0] == pytest.approx((each * weights).sum() / weights.sum(), rel=1e-4)
+    assert abs(found.losses[0] - each.mean()) > 1e-3
+
+
+def test_the_search_for_a_rate_mixes_pictures(low):
+    losses = []
+    for changes in ({"mixup": 1.0, "class_weight": 1.0}, {"class_weight": 1.0}):
+        config = FineTuning(body="simple_cnn", weights=str(low.folder), data=HIGH, changes=changes)
+        losses.append(rates.find(bodies.settings(config), low=1e-9, high=1e-8, steps=10).losses)
+    assert abs(losses[0][0] - losses[1][0]) > 1e-3
+
+
+@pytest.mark.parametrize("policy", ["frozen", "train", "recalibrate"])
+def test_the_search_for_a_rate_leaves_batch_norms_as_the_training_does(policy, tmp_path, monkeypatch):
+    rows = (("conv", 4, 3), ("batch_norm",), ("max_pool",), ("conv", 4, 3))
+    made, create_model = [], zoo.create_model
+
+    def create(*words, **options):
+        made.append(create_model(*words, **options))
+        return made[-1]
+
+    weights.save(create_model("plain_cnn", rows=rows, classes=5, input_shape=(8, 8, 1)), tmp_path)
+    config = FineTuning(
+        body="plain_cnn", weights=str(tmp_path), data=HIGH, changes={"rows": rows, "batch_norm": policy}
+    )
+    monkeypatch.setattr(zoo, "create_model", create)
+    rates.find(bodies.settings(config), steps=10, high=1e-3)
+    (layer,) = (layer for layer in made[0].layers if isinstance(layer, keras.layers.BatchNormalization))
+    assert np.array_equal(layer.moving_variance, np.ones(4)) == (policy == "frozen")
+    assert np.array_equal(layer.gamma, np.ones(4)) == (policy != "train")
 
 
 def test_bodies_by_name(low):

@@ -204,8 +204,8 @@ def test_folders_are_parted(tmp_path):
     for number in range(10):
         Image.fromarray(np.full((30, 20, 3), 20 * number, np.uint8)).save(tmp_path / f"{number}.png")
     source = f"folder:{tmp_path}"
-    assert [pictures.load(source, split).names for split in pictures.SPLITS] == [
-        tuple(f"{number}.png" for number in range(8)), ("8.png",), ("9.png",),
+    assert [sorted(pictures.load(source, split).names) for split in pictures.SPLITS] == [
+        [f"{number}.png" for number in range(8)], ["8.png"], ["9.png"],
     ]  # fmt: skip
     part = pictures.load(source, "train", count=2, shorter_side=10)
     assert len(part) == 2
@@ -217,6 +217,44 @@ def test_folders_are_parted(tmp_path):
         pictures.load("mnist", "train")
     with pytest.raises(ValueError, match="split must be one of train, validation, test. Received: 'dev'"):
         pictures.load("shapes", "dev")
+
+
+def test_the_first_pictures_of_a_folder_stand_for_all(tmp_path, monkeypatch):
+    colours = np.array([(200, 40, 40), (40, 40, 200)], np.uint8)
+    for kind, colour in zip("ab", colours, strict=True):
+        (tmp_path / "train" / kind).mkdir(parents=True)
+        for number in range(20):
+            whole = np.broadcast_to(colour, (16, 16, 3))
+            Image.fromarray(np.ascontiguousarray(whole)).save(tmp_path / "train" / kind / f"{number}.png")
+    source = f"folder:{tmp_path}"
+    part = pictures.load(source, "train")
+    assert {name[0] for name in part.names[:10]} == {"a", "b"}
+    assert sorted(part.names) == sorted(f"{kind}/{number}.png" for kind in "ab" for number in range(20))
+    assert pictures.load(source, "train").names == part.names != pictures.load(source, "train", seed=1).names
+    assert pictures.load(source, "train", count=10).names == part.names[:10]
+    monkeypatch.setattr(learning, "_COUNTED", 8 * 16**2)
+    prior = learning.prior_of(part, dataclasses.replace(TINY, data=source))
+    lab = learning.rgb_to_lab(colours.astype(np.float32) / 255).numpy()
+    shares = [prior[share > 0].sum() for share in gamut.encode(lab[:, 1:]).numpy()]
+    assert min(shares) > 0.1
+    assert sum(shares) == pytest.approx(1)
+    np.testing.assert_allclose(scores.MeanOfLightness(part, most=10)(lab[:, 0]), lab[:, 1:], atol=0.1)
+
+
+def test_published_weights_see_lightness_as_pixels(tmp_path, monkeypatch):
+    """Random ones that say where they come from stand in for those that a download would bring."""
+    zoo.weights.save(zoo.create_model("squeezenet1_1"), tmp_path, weights="squeezenet1_1:torchvision")
+    config = Colorization(body="squeezenet1_1", weights=str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(networks, "over_body", lambda body, target, **options: body)
+        body = learning.build(config)
+    part = pictures.shapes("train", 2, size=64)
+    (given, _), *_ = learning.batches_of(part, dataclasses.replace(config, size=64)).epoch()
+    pixels = np.stack([lightness for _, lightness, _ in learning.parts_of(part)])[..., None] * 2.55
+    plain = zoo.create_model("squeezenet1_1", weights=tmp_path, include_top=False, input_shape=(None, None, 1))
+    expected = plain(zoo.preprocessor("squeezenet1_1", "torchvision").grey().layer()(pixels))
+    np.testing.assert_allclose(body(given), expected, rtol=1e-3, atol=1e-3)
+    assert learning.value_range(dataclasses.replace(config, network="zhang2016")) == (-0.5, 0.5)
 
 
 def test_photographs_are_parted_without_overlap():

@@ -7,12 +7,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
-from applications.segment import baseline, learning, scenes, scores
+import zoo
+from applications.segment import baseline, learning, networks, scenes, scores
 from applications.segment.commands import add
 from applications.segment.config import SMOKE, Segmentation
-from zoo import cli
+from zoo import cli, runs
 from zoo.deploy import Predictor
 
 
@@ -202,6 +204,78 @@ def test_a_folder_of_pascal_voc(tmp_path):
         scenes.load(f"voc:{tmp_path / 'JPEGImages'}", "train")
 
 
+def test_pets_are_the_foreground(monkeypatch):
+    tfds = pytest.importorskip("tensorflow_datasets", reason="it comes with the extra `data`")
+    numbers = np.array([[1, 2], [3, 2]], "uint8").repeat(4, 0).repeat(4, 1)  # pet, background, border
+    asked = []
+
+    def load(name, split):
+        asked.append((name, split))
+        example = {"image": tf.zeros((8, 8, 3), tf.uint8), "segmentation_mask": tf.constant(numbers[..., None])}
+        return [example] * 3
+
+    monkeypatch.setattr(tfds, "load", load)
+    found = scenes.load("tfds:oxford_iiit_pet", "validation", size=4, count=2)
+    assert asked == [("oxford_iiit_pet", "train[90%:]")]
+    assert (found.pictures.shape, found.masks.shape) == ((2, 4, 4, 3), (2, 4, 4))
+    names = [found.classes[label] for label in found.masks[1, ::2, ::2].ravel()]
+    assert names == ["pet", "background", "border", "background"]
+    assert found.classes[0] == "background"
+
+
+def seen_by_the_body(config, pixels, monkeypatch):
+    """What the body of a training gives of pixels, scaled as batches are."""
+    with monkeypatch.context() as patch:
+        patch.setattr(networks, "fcn", lambda body, classes, **options: body)
+        body = learning.build(config, pixels.shape[-1], 3)
+    low, high = learning.value_range(config)
+    return np.asarray(body(pixels.astype("float32") * ((high - low) / 255) + low))
+
+
+def test_published_weights_see_pictures_as_they_did_before(tmp_path, monkeypatch):
+    """Random ones that say where they come from stand in for those that a download would bring."""
+    zoo.weights.save(zoo.create_model("squeezenet1_1"), tmp_path, weights="squeezenet1_1:torchvision")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), "uint8")
+    body = zoo.create_model("squeezenet1_1", weights=tmp_path, include_top=False)
+    expected = body(zoo.preprocessor("squeezenet1_1", "torchvision").layer()(pixels))
+    config = Segmentation(body="squeezenet1_1", weights=str(tmp_path))
+    np.testing.assert_allclose(seen_by_the_body(config, pixels, monkeypatch), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_weights_of_a_run_see_pictures_as_they_did_before(tmp_path, monkeypatch):
+    settings = runs.Settings(
+        model="plain_cnn", data="digits?classes=0,1&per_class=8", normalization="standardised", epochs=1,
+        knobs={"rows": (("conv", 8, 3), ("batch_norm",), ("max_pool",), ("conv", 8, 3))},
+    )  # fmt: skip
+    run = runs.train(settings, tmp_path / "run", test=False)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), "uint8")
+    low, high = run.config["data"]["value_range"]
+    features = zoo.features(run.model, ["stride2"])
+    expected = features(pixels * np.float32((high - low) / 255) + low)["stride2"]
+    # The knobs are the run's too.
+    config = Segmentation(body="plain_cnn", weights=str(run.folder), levels=("stride2", "stride1"))
+    np.testing.assert_allclose(seen_by_the_body(config, pixels, monkeypatch), expected, rtol=1e-4, atol=1e-4)
+    model = learning.build(config, 1, 3)
+    model.save(tmp_path / "model.keras")
+    answers = learning.answers(model, config, pixels)
+    run.folder.rename(tmp_path / "elsewhere")
+    again = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    np.testing.assert_array_equal(learning.answers(again, config, pixels), answers)
+
+
+def test_weights_of_no_run_see_pictures_as_the_card_says(tmp_path, monkeypatch):
+    zoo.weights.save(zoo.create_model("plain_cnn", include_top=False), tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), "uint8")
+    plain = Segmentation(body="plain_cnn")
+    saved = dataclasses.replace(plain, weights=str(tmp_path))
+    low, high = learning.value_range(plain)
+    expected = zoo.create_model("plain_cnn", include_top=False, weights=tmp_path)(
+        pixels * np.float32((high - low) / 255) + low
+    )
+    np.testing.assert_allclose(seen_by_the_body(saved, pixels, monkeypatch), expected, rtol=1e-4, atol=1e-4)
+    assert learning.value_range(dataclasses.replace(saved, network="unet")) == (-1.0, 1.0)
+
+
 def test_settings_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="network must be one of fcn, unet, unet_over, deeplab_v3. Received: 'segnet'"):
         Segmentation(network="segnet")
@@ -236,8 +310,9 @@ def test_a_search_begins_with_the_training_given(tmp_path, made, monkeypatch, ca
     assert len(tried) == 6  # what is known is not trained again
     with pytest.raises(ValueError, match="trials must be at least 1. Received: trials=0"):
         search.search(base, tmp_path, trials=0)
-    with pytest.raises(ValueError, match="holds another search: trial_0000 was"):
-        search.search(dataclasses.replace(base, batch_size=64), tmp_path, trials=1)
+    for change in ({"batch_size": 64}, {"epochs": 2}, {"data": "folder:scenes"}):
+        with pytest.raises(ValueError, match=f"holds another search: base.json has .'{next(iter(change))}': "):
+            search.search(dataclasses.replace(base, **change), tmp_path, trials=6)
     with pytest.raises(ValueError, match="is about fcn and unet_over, over a body. Received: 'unet'"):
         search.search(Segmentation(network="unet"), tmp_path)
 

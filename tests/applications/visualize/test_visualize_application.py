@@ -139,6 +139,25 @@ def test_probes_print_a_table_of_levels(run, capsys):
     ]  # fmt: skip
 
 
+def test_examples_of_probes_are_drawn_from_the_whole_split(tmp_path):
+    for label in range(3):  # stored class by class
+        (tmp_path / str(label)).mkdir()
+        for number in range(60):
+            grey = np.full((8, 8), 80 * label + number, np.uint8)
+            Image.fromarray(grey).save(tmp_path / str(label) / f"{number}.png")
+    run = runs.prepare(runs.Settings(model="simple_cnn", data=f"folder:{tmp_path}", image_size=(16, 16), batch_size=8))
+    few = config.Probes(examples=24)
+    pictures, labels = probes._examples(run, "train", few)
+    assert pictures.shape[0] == len(labels) == 24
+    assert min(np.bincount(labels, minlength=3)) >= 3
+    again, other = (probes._examples(run, "train", dataclasses.replace(few, seed=seed)) for seed in (0, 1))
+    np.testing.assert_array_equal(again[0], pictures)
+    assert (other[0] != pictures).any()
+    # What all fit into, comes whole.
+    whole = probes._examples(run, "train", config.PROBES)[1]
+    assert len(whole) == run.pipeline("train").num_examples
+
+
 def test_a_run_without_pictures_is_refused(tmp_path, capsys):
     (tmp_path / "config.json").write_text(
         '{"format": 1, "data": {"name": "signals:cbf", "form": {}}, "model": {"name": "fcn_1d", "arguments": {}}}'
