@@ -238,7 +238,13 @@ def test_auto_believes_the_metric_before_its_name():
 
 @pytest.mark.parametrize(
     ("name", "direction"),
-    [("val_top_5_accuracy", "max"), ("val_head_auc", "max"), ("val_pixel_error", "min"), ("loss", "min")],
+    [
+        ("val_top_5_accuracy", "max"),
+        ("val_head_auc", "max"),
+        ("val_mean_io_u", "max"),
+        ("val_pixel_error", "min"),
+        ("loss", "min"),
+    ],
 )
 def test_auto_goes_by_the_name_where_the_model_has_no_such_metric(name, direction):
     callback = EarlyStopping(name)

@@ -145,8 +145,17 @@ def test_another_optimizer_or_schedule_drops_the_options():
     assert recipe.changed(optimizer="adamw", optimizer_options={"beta_1": 0.8}).hyperparameters.optimizer_options == {
         "beta_1": 0.8
     }
+    whole_epochs = training.recipe("torchvision_v2").changed(schedule="polynomial", schedule_options={"every": "epoch"})
+    assert whole_epochs.hyperparameters.schedule_options == {"every": "epoch"}  # given, though the recipe has it too
     kept = recipe.changed(optimizer_options={"nesterov": False}).hyperparameters
     assert kept.optimizer_options == {"momentum": 0.9, "nesterov": False}
+
+
+def test_another_optimizer_keeps_the_knobs():
+    recipe = training.recipe("rsb_a2")
+    assert recipe.changed(optimizer="adamw").hyperparameters.knobs == {"drop_path": 0.05}
+    both = recipe.changed(optimizer="adamw", knobs={"dropout": 0.1}).hyperparameters
+    assert both.knobs == {"drop_path": 0.05, "dropout": 0.1}
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -43,6 +43,52 @@ def test_weights_statistics_and_dropout_are_those_of_the_usual_training(policy):
         np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5)
 
 
+def recurrent(x):
+    return layers.LSTM(8)(layers.Dense(2)(x), training=None)
+
+
+def attentive(x):
+    x = layers.Dense(2)(x)
+    return keras.ops.mean(layers.MultiHeadAttention(2, 8)(x, x), axis=1)
+
+
+@pytest.mark.parametrize("body", [recurrent, attentive])
+def test_masks_go_from_piece_to_piece(body):
+    """Of layers called with a keyword or with two tensors: for others the mask is a tensor of the graph."""
+    words = np.array([[1, 2, 0, 0], [3, 0, 0, 0], [4, 1, 2, 0]])
+    data = tf.data.Dataset.from_tensors((words, np.array([0, 1, 2])))
+
+    def trained(recompute):
+        keras.utils.set_random_seed(1)
+        source = keras.Input((4,), dtype="int32")
+        x = body(layers.Dense(2, "tanh")(layers.Embedding(5, 8, mask_zero=True)(source)))
+        model = keras.Model(source, layers.Dense(3, "softmax")(layers.Dense(8)(x)))
+        optimizer, loss = keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy"
+        zoo.training.Trainer(model, optimizer=optimizer, loss=loss, recompute=recompute).fit(data, epochs=1)
+        return model
+
+    expected, got = trained(False), trained(True)
+    kinds = (layers.LSTM, layers.MultiHeadAttention)
+    assert any(isinstance(layer, kinds) for piece in cut(got)[1:-1] for layer in piece._layers)
+    for one, other in zip(expected.get_weights(), got.get_weights(), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("until", ["stride2", "stride4"])
+def test_a_front_that_is_frozen_needs_no_gradient(until):
+    def model():
+        frozen = network()
+        zoo.freeze(frozen, until=until)
+        return frozen
+
+    assert not any(variable.trainable for variable in cut(model())[0].variables)
+    expected, losses = train(model())
+    got, again = train(model(), recompute=True)
+    assert again == pytest.approx(losses, rel=1e-5)
+    for one, other in zip(expected, got, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5)
+
+
 def test_penalties_of_weights_and_shared_layers_count_once():
     def model():
         keras.utils.set_random_seed(1)

@@ -1,5 +1,6 @@
 """A training that was interrupted ends as one that was not, to the bit."""
 
+import io
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from rich.console import Console
 
 from zoo import training
 from zoo.training import NonFiniteLossError
@@ -149,6 +151,52 @@ def test_a_stopped_training_stays_stopped(tmp_path):
         assert stop.fired == "Target"
 
 
+def test_a_resumed_training_is_shown_where_the_new_process_is(tmp_path):
+    text = io.StringIO()
+    with pytest.raises(InterruptedHereError):
+        fit(tmp_path, [training.ProgressBar(8, Console(file=text)), interrupt(4)])
+    fit(tmp_path, [training.ProgressBar(8, Console(file=text, force_terminal=True))])
+    hidden, shown = text.getvalue().rfind("\x1b[?25l"), text.getvalue().rfind("\x1b[?25h")
+    assert 0 <= hidden < shown  # the cursor is back
+
+
+class Counting(keras.callbacks.Callback):
+    """Counts batches from a number on, and has a file open, or not."""
+
+    def __init__(self, name, opens, count=0):
+        super().__init__()
+        self.name, self.opens, self.count, self.file = name, opens, count, None
+
+    def on_train_begin(self, logs=None):
+        if self.opens:
+            self.file = io.StringIO()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.count += 1
+        self.last = batch
+
+
+def test_what_a_callback_was_given_and_has_set_up_stays(tmp_path):
+    def saving(name):
+        return keras.callbacks.ModelCheckpoint(tmp_path / name / "last.weights.h5", save_weights_only=True)
+
+    with pytest.raises(InterruptedHereError):
+        fit(tmp_path, [Counting("first", opens=False), saving("first"), interrupt(5)])
+    for _ in range(2):  # the second finds all done
+        counting = Counting("second", opens=True)
+        fit(tmp_path, [counting, saving("second")])
+        assert (counting.name, counting.opens, counting.count, counting.last) == ("second", True, 27, 8)
+        assert isinstance(counting.file, io.StringIO)
+    assert not (tmp_path / "first").exists()
+    assert (tmp_path / "second" / "last.weights.h5").exists()
+
+
+def test_a_callback_goes_back_with_the_training(tmp_path):
+    counting = Counting("only", opens=False)
+    fit(tmp_path, [counting], data=Batches(bad=[(0, 1)]), on_nonfinite="skip", **SGD)
+    assert counting.count == 26
+
+
 def test_the_average_is_what_is_evaluated_and_returned(tmp_path):
     def optimizer():
         return keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9)
@@ -235,6 +283,15 @@ def test_no_checkpoint_holds_what_is_not_finite(tmp_path, caplog):
     assert state_of(tmp_path / "ignore/checkpoints").step == 4
 
 
+def test_weights_that_are_not_finite_at_the_beginning_are_refused(tmp_path):
+    trainer = make_trainer(on_nonfinite="stop", **SGD)
+    trainer.model.layers[1].bias.assign([np.nan] * 16)
+    store = training.Checkpoints(tmp_path)
+    with pytest.raises(NonFiniteLossError, match=r"^Before the first step: 'model/0001' holds .* Give the model"):
+        trainer.fit(Batches(), epochs=1, checkpoints=store)
+    store.close()
+
+
 def test_policies_that_cannot_work_are_refused():
     with pytest.raises(ValueError, match="on_nonfinite must be 'ignore', 'stop', 'skip' or 'lower'"):
         make_trainer(on_nonfinite="hope")
@@ -243,6 +300,8 @@ def test_policies_that_cannot_work_are_refused():
         make_trainer(on_nonfinite="lower", optimizer=lambda: keras.optimizers.SGD(schedule))
     with pytest.raises(ValueError, match="goes back to a checkpoint; give checkpoints to fit"):
         make_trainer(on_nonfinite="skip").fit(Batches(), epochs=1)
+    with pytest.raises(ValueError, match=r'has on_nonfinite="stop", .* Received: .*, bad_batches=\'kept\''):
+        make_trainer().fit(Batches(), epochs=1, bad_batches=Path("kept"))
     with pytest.raises(ValueError, match="save_steps must be a finite number above 0, or None. Received: save_steps=0"):
         make_trainer().fit(Batches(), epochs=1, save_steps=0)
 

@@ -1,11 +1,14 @@
 """Stopping in a training that is interrupted at any batch: the same epoch, the same weights, to the bit."""
 
+import os
+import signal
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo.training import Checkpoints, EarlyStopping, StepBudget, StopTraining, Trainer
+from zoo.training import Checkpoints, EarlyStopping, Interruption, StepBudget, StopTraining, Trainer
 
 
 class InterruptedHereError(Exception):
@@ -34,13 +37,27 @@ class Interrupt(keras.callbacks.Callback):
             raise InterruptedHereError
 
 
+class InterruptTheLastEpoch(keras.callbacks.Callback):
+    """After the validation of the epoch that was stopped, before anything has noted it."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.model.stop_training:
+            raise InterruptedHereError
+
+
+class Terminate(Interrupt):
+    def on_train_batch_end(self, batch, logs=None):
+        if keras.ops.convert_to_numpy(self.model.optimizer.iterations) == self.step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
 def data():
     inputs = np.random.default_rng(0).normal(size=(24, 3)).astype("float32")
     labels = inputs.sum(1, keepdims=True) + 0.5
     return tf.data.Dataset.from_tensor_slices((inputs, labels)).batch(4)
 
 
-def train(folder, step=None, *, use_ema, folder_of_best=True):
+def train(folder, *others, use_ema, folder_of_best=True, budget=33):
     keras.utils.set_random_seed(1)
     model = keras.Sequential(
         [keras.Input((3,)), keras.layers.Dense(4, "relu", name="hidden"), keras.layers.Dense(1, name="out")], name="m"
@@ -48,14 +65,14 @@ def train(folder, step=None, *, use_ema, folder_of_best=True):
     optimizer = keras.optimizers.SGD(0.02, use_ema=use_ema, ema_momentum=0.9)
     trainer = Trainer(model, optimizer=optimizer, loss="mean_squared_error", metrics=())
     early = EarlyStopping(patience=3, restore_best_weights=True, folder=folder / "best" if folder_of_best else None)
-    stop = StopTraining(StepBudget(33), every=2)
+    stop = StopTraining(StepBudget(budget), every=2)
     checkpoints = Checkpoints(folder / "checkpoints", background=False)
     try:
         history = trainer.fit(
             data(),
             epochs=12,
             validation=data(),
-            callbacks=[Worse(), early, stop, *([Interrupt(step)] if step else [])],
+            callbacks=[*others, Worse(), early, stop],
             checkpoints=checkpoints,
             save_steps=1,
         )
@@ -73,10 +90,26 @@ def test_an_interrupted_training_stops_where_the_whole_does(use_ema, tmp_path):
     for step in (7, 26, 33):
         folder = tmp_path / str(step)
         with pytest.raises(InterruptedHereError):
-            train(folder, step, use_ema=use_ema)
+            train(folder, Interrupt(step), use_ema=use_ema)
         assert train(folder, use_ema=use_ema) == whole
+
+
+@pytest.mark.parametrize(
+    ("budget", "interrupt", "error"),
+    [
+        (3, InterruptTheLastEpoch(), InterruptedHereError),
+        (33, InterruptTheLastEpoch(), InterruptedHereError),
+        (3, Terminate(4), Interruption),
+    ],
+)
+def test_an_epoch_that_was_stopped_in_its_midst_is_ended_by_the_next_process(budget, interrupt, error, tmp_path):
+    whole = train(tmp_path / "whole", use_ema=True, budget=budget)
+    assert whole[0][-1]["step"] == budget + 1
+    with pytest.raises(error):
+        train(tmp_path / "other", interrupt, use_ema=True, budget=budget)
+    assert train(tmp_path / "other", use_ema=True, budget=budget) == whole
 
 
 def test_best_weights_in_memory_are_refused_before_the_first_step(tmp_path):
     with pytest.raises(ValueError, match="keeps the best weights in memory, where no checkpoint finds them. Give it a"):
-        train(tmp_path, step=1, use_ema=False, folder_of_best=False)
+        train(tmp_path, Interrupt(1), use_ema=False, folder_of_best=False)

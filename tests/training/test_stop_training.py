@@ -152,6 +152,16 @@ def test_examples_where_the_last_batch_is_smaller():
     assert stop.reason == "training has seen 20 examples of a budget of 19"
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+def test_examples_of_batches_whose_gradients_are_accumulated(scaled):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    optimizer = keras.optimizers.SGD(0.01, gradient_accumulation_steps=4)
+    model.compile(keras.optimizers.LossScaleOptimizer(optimizer) if scaled else optimizer, "mse")
+    stop = StopTraining(ExampleBudget(13, batch_size=BATCH_SIZE), every=1)
+    assert fit(stop, model=model) == (2, 7)
+    assert stop.reason == "training has seen 14 examples of a budget of 13"
+
+
 def test_several_steps_an_execution():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse", steps_per_execution=2)

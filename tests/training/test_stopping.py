@@ -3,6 +3,7 @@
 import json
 import math
 
+import keras
 import numpy as np
 import pytest
 
@@ -89,6 +90,24 @@ def test_time_budget_counts_from_the_start_and_over_a_restore():
     assert resumed.explain() == "training has taken 10.1 s of a budget of 10 s"
 
 
+def test_time_budget_counts_what_is_trained_again_after_going_back():
+    now = [100.0]
+    rule = TimeBudget(15, forecast=True, clock=lambda: now[0])
+    rule.start()
+    now[0] = 104.0
+    assert not rule.update(1, {})
+    now[0] = 106.0
+    state = rule.get_state()
+    now[0] = 109.0
+    rule.set_state(state)
+    rule.start()
+    now[0] = 110.0
+    assert not rule.update(2, {})
+    assert rule.explain() == "training has taken 10.0 s of a budget of 15 s, the longest epoch 4.0 s"
+    now[0] = 115.0
+    assert rule.within(3, {})
+
+
 def test_time_budget_with_forecast_leaves_room_for_the_longest_epoch():
     now = [0.0]
     rule = TimeBudget(10, forecast=True, clock=lambda: now[0])
@@ -147,9 +166,9 @@ def test_budgets():
     steps = StepBudget(10)
     assert [steps.update(1, {"step": step}) for step in (9, 10, 11)] == [False, True, True]
     whole = ExampleBudget(33, batch_size=8)
-    assert [whole.update(1, {"step": step}) for step in (4, 5)] == [False, True]
+    assert [whole.update(1, {"batches": batches}) for batches in (4, 5)] == [False, True]
     cut = ExampleBudget(30, batch_size=8, epoch_examples=10)
-    assert [cut.update(1, {"step": step}) for step in (2, 5, 6)] == [False, False, True]
+    assert [cut.update(1, {"batches": batches}) for batches in (2, 5, 6)] == [False, False, True]
     assert cut.explain() == "training has seen 30 examples of a budget of 30"
 
 
@@ -237,3 +256,5 @@ def test_direction_goes_by_the_name():
     assert [direction(name) for name in ("val_loss", "val_accuracy", "top_5_accuracy", "auc", "error")] == [
         "min", "max", "max", "max", "min"
     ]  # fmt: skip
+    for metric in (keras.metrics.MeanIoU(3, name="mean_io_u"), keras.metrics.BinaryIoU([1]), keras.metrics.IoU(3, [1])):
+        assert direction(f"val_{metric.name}") == "max"

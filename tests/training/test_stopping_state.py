@@ -86,7 +86,7 @@ def events(draw):
                 for name in ("loss", "val_loss", "val_accuracy")
                 if kind == "update" or name == "loss"
             }
-            logs |= {"step": step, "learning_rate": draw.uniform(0, 1)}
+            logs |= {"step": step, "batches": step, "learning_rate": draw.uniform(0, 1)}
             found.append({"kind": kind, "epoch": epoch, "logs": logs, "now": now, "flag": draw.random() < 0.02})
     return found
 

@@ -94,6 +94,35 @@ def test_sample_weights_count():
     assert scores["mae"] == pytest.approx((math.sqrt(2) * 1 + 2 * 3) / 4)
 
 
+@pytest.mark.parametrize("loss", ["binary_crossentropy", "sparse_categorical_crossentropy"])
+def test_class_weights_of_labels_that_are_floats(loss):
+    rng = np.random.default_rng(0)
+    inputs, labels = rng.normal(size=(6, 3)).astype("float32"), np.array([0, 1, 1, 0, 0, 1], "float32")
+
+    def trained(*arrays, **options):
+        keras.utils.set_random_seed(0)
+        last = layers.Dense(1, "sigmoid") if loss == "binary_crossentropy" else layers.Dense(2, "softmax")
+        model = keras.Sequential([keras.Input((3,)), last])
+        trainer = training.Trainer(model, optimizer=keras.optimizers.SGD(0.1), loss=loss, **options)
+        trainer.fit(tf.data.Dataset.from_tensor_slices((inputs, *arrays)).batch(6), epochs=1)
+        return model.get_weights()
+
+    expected = trained(labels, np.where(labels == 1, 3, 1).astype("float32"))
+    for one, other in zip(trained(labels, class_weight={1: 3}), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_accuracy_of_logits_is_about_zero():
+    source = keras.Input((1,))
+    model = keras.Model(source, layers.Dense(1, use_bias=False)(source))
+    model.set_weights([np.array([[1.0]])])
+    logits, labels = np.array([[-2.0], [0.2], [0.3], [0.7]], "float32"), np.array([[0], [1], [1], [0]])
+    data = tf.data.Dataset.from_tensor_slices((logits, labels)).batch(4)
+    for from_logits, accuracy in ((True, 0.75), (False, 0.25)):
+        loss = keras.losses.BinaryCrossentropy(from_logits=from_logits)
+        assert training.Trainer(model, optimizer="sgd", loss=loss).evaluate(data)["accuracy"] == accuracy
+
+
 def test_each_function_is_traced_once():
     trainer = make_trainer(optimizer="adam")
     trainer.fit(Batches(), epochs=3, validation=Batches(33, shuffle=False))
@@ -206,12 +235,36 @@ def test_save_best_keeps_the_best_epoch(tmp_path):
         best.on_epoch_end(6, {"loss": 1.0})
 
 
-def test_a_missing_metric_is_refused_before_the_first_step():
+def test_a_missing_metric_is_refused_before_the_first_step(tmp_path):
     trainer = make_trainer()
-    stop = training.StopTraining(training.Patience("val_los", patience=1))
-    with pytest.raises(ValueError, match=r"needs the metric 'val_los'. There are: loss, accuracy, val_loss, val_acc"):
-        trainer.fit(Batches(), epochs=1, validation=Batches(20), callbacks=[stop])
+    there = "There are: loss, accuracy, val_loss, val_accuracy, learning_rate, step"
+    for callback in (
+        training.StopTraining(training.Patience("val_los", patience=1)),
+        training.SaveBest(tmp_path, metric="val_los"),
+        training.EarlyStopping("val_los"),
+    ):
+        with pytest.raises(ValueError, match=f"needs the metric 'val_los'. {there}"):
+            trainer.fit(Batches(), epochs=1, validation=Batches(20), callbacks=[callback])
+    with pytest.raises(ValueError, match="EarlyStopping needs the metric 'val_loss'. There are: loss, accuracy, learn"):
+        trainer.fit(Batches(), epochs=1, callbacks=[training.EarlyStopping()])
     assert int(trainer.optimizer.iterations.numpy()) == 0
+
+
+def test_a_metric_of_unknown_direction_is_refused_before_the_first_step():
+    trainer = make_trainer(metrics=[keras.metrics.SparseCategoricalAccuracy(name="score")])
+    with pytest.raises(ValueError, match="Whether more or less of 'score' is better is not known. Give mode='max'"):
+        trainer.fit(Batches(), epochs=1, callbacks=[training.EarlyStopping("score")])
+    assert int(trainer.optimizer.iterations.numpy()) == 0
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_a_budget_of_examples_counts_batches_whose_gradients_are_accumulated(policy):
+    keras.config.set_dtype_policy(policy)
+    stop = training.StopTraining(training.ExampleBudget(100, batch_size=16, epoch_examples=70), every=1)
+    optimizer = keras.optimizers.SGD(0.01, gradient_accumulation_steps=4)
+    history = make_trainer(optimizer=optimizer).fit(Batches(), epochs=9, callbacks=[stop])
+    assert len(history) == 2
+    assert stop.reason == "training has seen 102 examples of a budget of 100"  # 70 + 16 + 16
 
 
 def test_non_finite_loss_is_noticed():
@@ -246,6 +299,9 @@ def test_data_that_cannot_be_trained_on_is_refused():
         trainer.fit(Batches().epoch().take(0), epochs=1)
     with pytest.raises(ValueError, match=r"data must know its number of batches"):
         trainer.fit(Batches().epoch().repeat(), epochs=1)
+    with pytest.raises(ValueError, match="There is no batch of data"):
+        trainer.fit(Batches(), epochs=1, validation=Batches().epoch().take(0))
+    assert int(trainer.optimizer.iterations.numpy()) == 0
     with pytest.raises(ValueError, match=r"A batch must be \(inputs, labels\)"):
         trainer.evaluate(tf.data.Dataset.from_tensor_slices(np.ones((4, 8, 8, 1), "float32")).batch(2))
 
@@ -264,6 +320,9 @@ def test_f23_pictures_of_another_form_are_refused_before_the_first_step(shape):
         trainer.fit(data, epochs=1)
     with pytest.raises(ValueError, match=r"takes inputs of \(8, 8, 1\)"):
         trainer.evaluate(data)
+    with pytest.raises(ValueError, match=r"takes inputs of \(8, 8, 1\)"):
+        trainer.fit(Batches(), epochs=1, validation=data)
+    assert int(trainer.optimizer.iterations.numpy()) == 0
 
 
 def test_f22_labels_of_another_form_are_refused_before_the_first_step():
@@ -277,6 +336,10 @@ def test_f22_labels_of_another_form_are_refused_before_the_first_step():
         make_trainer(loss="categorical_crossentropy").fit(data_of(images, index), epochs=1)
     with pytest.raises(ValueError, match=r"number for each class, \(4,\); use sparse_.* Received: labels of \(3,\)"):
         make_trainer(loss="categorical_crossentropy").fit(data_of(images, one_hot[:, :3]), epochs=1)
+    trainer = make_trainer(evaluation_loss="categorical_crossentropy")
+    with pytest.raises(ValueError, match=r"number for each class, \(4,\); use sparse_.* Received: labels of \(\)"):
+        trainer.fit(data_of(images, index), epochs=1, validation=data_of(images, index))
+    assert int(trainer.optimizer.iterations.numpy()) == 0
     make_trainer().fit(data_of(images, index[:, None]), epochs=1)
 
 

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,23 @@ import rich.progress
 import tensorflow as tf
 
 from zoo import files, weights
+from zoo.training import replicas
 from zoo.training.stopping import Mode, Rule, direction
+
+# What rules may ask of the optimizer. Its own counter is that of batches, also where it accumulates gradients.
+_OF_OPTIMIZER: dict[str, Callable[[keras.Optimizer], Any]] = {
+    "step": lambda optimizer: optimizer.iterations,
+    "batches": lambda optimizer: replicas.parts(optimizer)[-1]._iterations,
+    "learning_rate": lambda optimizer: optimizer.learning_rate,
+}
 
 
 class StopTraining(keras.callbacks.Callback):
     """Ends the training when a rule fires.
 
-    Rules are told the metrics of each epoch; those that ask for `step` (number of steps of the optimizer so far) or
-    `learning_rate` find these there under `model.fit` too. A rule keeps its memory from one training to the next; give
-    each its own.
+    Rules are told the metrics of each epoch; those that ask for `step` (number of steps of the optimizer so far),
+    `batches` (number of batches that these were made of) or `learning_rate` find these there under `model.fit` too. A
+    rule keeps its memory from one training to the next; give each its own.
 
     Args:
         rule: The rule, often made of several by `any_of` and `all_of`.
@@ -49,8 +57,7 @@ class StopTraining(keras.callbacks.Callback):
 
     def require(self, names: Iterable[str]) -> None:
         """Raise a ValueError unless all metrics that the rule needs are among `names`."""
-        own = ("step", "learning_rate")
-        if missing := [name for name in self.rule.metrics if name not in names and name not in own]:
+        if missing := [name for name in self.rule.metrics if name not in names and name not in _OF_OPTIMIZER]:
             raise ValueError(
                 f"The stopping rule needs the metric {', '.join(map(repr, missing))}. There are: {', '.join(names)}."
             )
@@ -85,9 +92,9 @@ class StopTraining(keras.callbacks.Callback):
     def _complete(self, logs: Mapping[str, float] | None) -> dict[str, float]:
         """The logs with what the rule needs to know of the optimizer."""
         complete = dict(logs or {})
-        for name, attribute in (("step", "iterations"), ("learning_rate", "learning_rate")):
+        for name, value_of in _OF_OPTIMIZER.items():
             if name in self.rule.metrics and name not in complete:
-                complete[name] = keras.ops.convert_to_numpy(getattr(self.model.optimizer, attribute)).item()
+                complete[name] = keras.ops.convert_to_numpy(value_of(self.model.optimizer)).item()
         return complete
 
     def get_state(self) -> dict[str, Any]:
@@ -120,10 +127,14 @@ class SaveBest(keras.callbacks.Callback):
         self._sign = -1 if direction(metric, mode) == "max" else 1
         self.best: dict[str, float] | None = None
 
+    def require(self, names: Iterable[str]) -> None:
+        """Raise a ValueError unless the metric is among `names`."""
+        if self.metric not in names:
+            raise ValueError(f"SaveBest needs the metric {self.metric!r}. There are: {', '.join(names)}.")
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         logs = dict(logs or {})
-        if self.metric not in logs:
-            raise ValueError(f"SaveBest needs the metric {self.metric!r}. There are: {', '.join(logs)}.")
+        self.require(logs)
         value = logs[self.metric]
         if math.isfinite(value) and (self.best is None or self._sign * (value - self.best[self.metric]) < 0):
             self.best = {"epoch": epoch + 1, **logs}
@@ -212,6 +223,13 @@ class ProgressBar(keras.callbacks.Callback):
 
     def __exit__(self, *error: object) -> None:
         self.on_train_end()
+
+    def get_state(self) -> dict[str, Any]:
+        """Nothing: what is shown, and where, is each process's own."""
+        return {}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on with what this process shows."""
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         if self._console.is_terminal:

@@ -6,7 +6,7 @@ For rules that can be combined, and for stopping by time, steps or a target, see
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -120,6 +120,15 @@ class EarlyStopping(keras.callbacks.Callback):
         self._reference: float | None = None
         self._last_epoch = -1
 
+    def require(self, names: Iterable[str]) -> None:
+        """Raise a ValueError unless the metric is among `names`, and which of its values are better is known."""
+        if self.monitor not in names:
+            raise ValueError(
+                f"EarlyStopping needs the metric {self.monitor!r}. There are: {', '.join(names)}. "
+                f"Received: monitor={self.monitor!r}"
+            )
+        self._direction()
+
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._begins = True
 
@@ -225,10 +234,7 @@ class EarlyStopping(keras.callbacks.Callback):
     def _miss(self, logs: Mapping[str, float]) -> None:
         """The metric is not there: an epoch without validation, or a wrong name."""
         if not self.monitor.startswith("val_") or any(name.startswith("val_") for name in logs):
-            raise ValueError(
-                f"EarlyStopping needs the metric {self.monitor!r}. There are: {', '.join(logs)}. "
-                f"Received: monitor={self.monitor!r}"
-            )
+            self.require(logs)
         if not self._warned:
             self._warned = True
             warnings.warn(

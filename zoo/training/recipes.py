@@ -105,15 +105,16 @@ class Recipe:
         """
         changes = check_names(changes)
         old = self.hyperparameters
+        if "knobs" in changes:
+            changes["knobs"] = {**old.knobs, **changes["knobs"]}
+        if changes.get("optimizer", old.optimizer) != old.optimizer:
+            changes.setdefault("optimizer_options", {})
+        elif "optimizer_options" in changes:
+            changes["optimizer_options"] = {**old.optimizer_options, **changes["optimizer_options"]}
+        if changes.get("schedule", old.schedule) != old.schedule:
+            changes.setdefault("schedule_options", {})
         if isinstance(changes.get("epochs"), int) and changes["epochs"] > 0:
             changes = {**old.over(changes["epochs"]), **changes}
-        for name, options in (("optimizer", "optimizer_options"), ("schedule", "schedule_options")):
-            if changes.get(name, getattr(old, name)) != getattr(old, name):
-                given = changes.get(options, {})
-                changes[options] = {} if given == old.over(changes.get("epochs", old.epochs)).get(options) else given
-        for name in ("optimizer_options", "knobs"):
-            if name in changes and changes.get("optimizer", old.optimizer) == old.optimizer:
-                changes[name] = {**getattr(old, name), **changes[name]}
         return replace(self, hyperparameters=replace(old, **changes))
 
     def smoke(self) -> "Recipe":

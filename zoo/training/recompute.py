@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.backend import get_keras_mask, set_keras_mask
 
 from zoo.graph import nodes
 
@@ -69,7 +70,7 @@ def by_pieces(model: keras.Model, collect: Collect) -> Differentiate:
             state = [(variable, tf.identity(variable.value)) for variable in piece.variables]
             # With this all that is computed from x comes after the readings, the updates too.
             with tf.control_dependencies([value for _, value in state]):
-                x = tf.identity(x)
+                x = _copied(x)
             kept.append(x)
             states.append(state)
             x = forward(piece, x)
@@ -79,10 +80,14 @@ def by_pieces(model: keras.Model, collect: Collect) -> Differentiate:
             loss, rest = loss_of(forward(pieces[-1], x), [])
         *gradients, upstream = tape.gradient(loss, [*variables, x])
         places = {id(variable): place for place, variable in enumerate(variables)}
-        for piece, x, state in zip(reversed(pieces[:-1]), reversed(kept), reversed(states), strict=True):
+        # What comes before all that is learnt, as in a network whose front is frozen, needs no gradient.
+        learning = [any(id(variable) in places for variable in piece.variables) for piece in pieces]
+        first = learning.index(True)
+        again = zip(pieces[first:-1], kept[first:], states[first:], strict=True)
+        for piece, x, state in reversed(list(again)):
             own = [(places[id(variable)], value) for variable, value in state if id(variable) in places]
             sources = [value for _, value in own]
-            if piece is not pieces[0]:
+            if piece is not pieces[first]:
                 sources.append(x)
             # Without the dependency TensorFlow would compute the piece again at once, and keep what it is to forget.
             # In the scope all variables have the numbers that were read in the forward pass. A second reading could
@@ -209,6 +214,14 @@ def _memory(sizes: list[int], cuts: tuple[int, ...]) -> int:
     """What is kept at the cuts and within the largest piece."""
     bounds = itertools.pairwise((0, *(place + 1 for place in cuts), len(sizes)))
     return sum(sizes[place] for place in cuts) + max(sum(sizes[start:end]) for start, end in bounds)
+
+
+def _copied(x: Any) -> Any:
+    """The tensor anew, with the mask that Keras has noted at it."""
+    copy = tf.identity(x)
+    if (mask := get_keras_mask(x)) is not None:
+        set_keras_mask(copy, mask)
+    return copy
 
 
 def _sum(one: Any, other: Any) -> Any:

@@ -5,6 +5,7 @@ variables (step counter, learning rate, momenta, averages, accumulators, loss sc
 under way, the history, and what the callbacks remember.
 """
 
+import inspect
 import io
 import json
 import math
@@ -96,6 +97,7 @@ class TrainingState:
         self.progress = progress
         self._trainer = trainer
         self._callbacks = callbacks
+        self._given = {name: _arguments(callback) for name, callback in self._named().items()}
         self._gather = tf.function(self._gathered, autograph=False)
 
     def _mirrored(self) -> dict[str, keras.Variable]:
@@ -154,7 +156,7 @@ class TrainingState:
                 "lowered": progress.lowered,
             },
             "stopped": bool(self._trainer.model.stop_training),
-            "callbacks": {name: _callback_state(callback) for name, callback in self._named().items()},
+            "callbacks": {name: _callback_state(item, self._given[name]) for name, item in self._named().items()},
         }
         return arrays, _encoded(state)
 
@@ -177,7 +179,7 @@ class TrainingState:
         self._trainer.model.stop_training = state["stopped"]
         for name, callback in self._named().items():
             if name in state["callbacks"]:  # of several workers, only the chief has those that write files
-                _set_callback_state(callback, state["callbacks"][name])
+                _set_callback_state(callback, state["callbacks"][name], self._given[name])
 
     def _refuse_other(self, arrays: Arrays) -> None:
         wanted = {name: tuple(variable.shape) for name, variable in self._mirrored().items()}
@@ -268,18 +270,32 @@ def _first(variable: keras.Variable) -> np.ndarray:
     return components(variable.value)[0].numpy()
 
 
-def _callback_state(callback: keras.callbacks.Callback) -> Any:
-    if hasattr(callback, "get_state"):
-        return callback.get_state()
+def _plain(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    """The attributes of a callback that are numbers, texts or None."""
     plain = (bool, int, float, str, np.number, type(None))
     return {name: value for name, value in vars(callback).items() if isinstance(value, plain) and name[:2] != "__"}
 
 
-def _set_callback_state(callback: keras.callbacks.Callback, state: Any) -> None:
+def _arguments(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    """Those of them that its constructor was given, which may be others when the training goes on."""
+    names = inspect.signature(type(callback)).parameters
+    return {name: value for name, value in _plain(callback).items() if name in names}
+
+
+def _callback_state(callback: keras.callbacks.Callback, given: Mapping[str, Any]) -> Any:
+    if hasattr(callback, "get_state"):
+        return callback.get_state()
+    unset = object()
+    return {name: value for name, value in _plain(callback).items() if given.get(name, unset) != value}
+
+
+def _set_callback_state(callback: keras.callbacks.Callback, state: Any, given: Mapping[str, Any]) -> None:
     if hasattr(callback, "set_state"):
         callback.set_state(state)
-    else:
-        vars(callback).update(state)
+        return
+    # What is no plain value now the callback has set up in this process, such as an open file.
+    own = vars(callback).keys() - _plain(callback).keys()
+    vars(callback).update({name: value for name, value in {**given, **state}.items() if name not in own})
 
 
 def _encoded(value: Any) -> Any:

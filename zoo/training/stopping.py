@@ -19,7 +19,7 @@ Logs = Mapping[str, float]
 Mode = Literal["auto", "min", "max"]
 
 # Metrics of which more is better, by the end of their name; of all others less is better.
-RISING = ("accuracy", "acc", "auc", "precision", "recall", "f1_score", "iou", "r2_score", "cosine_similarity")
+RISING = ("accuracy", "acc", "auc", "precision", "recall", "f1_score", "iou", "io_u", "r2_score", "cosine_similarity")
 
 
 def direction(metric: str, mode: Mode = "auto") -> Literal["min", "max"]:
@@ -202,7 +202,8 @@ class NonFinite(_AtAnyTime):
 class TimeBudget(Rule):
     """Fires when the training has taken a given time.
 
-    Counts from the first call of `start` or `update`; time before a restored state counts too.
+    Counts from the first call of `start` or `update`. Time before a restored state counts too, and in the same process
+    the time since it.
 
     Args:
         seconds: The budget, above 0.
@@ -248,8 +249,10 @@ class TimeBudget(Rule):
         return {"elapsed": self._elapsed(), "epoch_ended": self._epoch_ended, "longest": self._longest}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        self._before, self._started = state["elapsed"], None
-        self._epoch_ended, self._longest = state["epoch_ended"], state["longest"]
+        # What this process has spent since then is not given back.
+        lost = max(self._elapsed() - state["elapsed"], 0.0)
+        self._before, self._started = state["elapsed"] + lost, None
+        self._epoch_ended, self._longest = state["epoch_ended"] + lost, state["longest"]
 
 
 class _Remembering(Rule):
@@ -541,13 +544,15 @@ class StepBudget(_AtAnyTime, _Remembering):
 class ExampleBudget(_AtAnyTime, _Remembering):
     """Fires when the training has seen a number of examples, counted as often as they were seen.
 
+    Counts the batches that the optimizer was given, of which several make one step where gradients are accumulated.
+
     Args:
         examples: The budget, at least 1.
         batch_size: Number of examples of a whole batch.
         epoch_examples: Number of examples of an epoch, where its last batch is smaller; None if all batches are whole.
     """
 
-    metrics = ("step",)
+    metrics = ("batches",)
 
     def __init__(self, examples: int, *, batch_size: int, epoch_examples: int | None = None) -> None:
         self.examples, self.batch_size = _count("examples", examples), _count("batch_size", batch_size)
@@ -555,11 +560,11 @@ class ExampleBudget(_AtAnyTime, _Remembering):
         self._memory = {"seen": 0}
 
     def update(self, epoch: int, logs: Logs) -> bool:
-        seen, steps = 0, int(logs["step"])
+        seen, batches = 0, int(logs["batches"])
         if self.epoch_examples is not None:
-            epochs, steps = divmod(steps, math.ceil(self.epoch_examples / self.batch_size))
+            epochs, batches = divmod(batches, math.ceil(self.epoch_examples / self.batch_size))
             seen = epochs * self.epoch_examples
-        self._memory["seen"] = seen + steps * self.batch_size
+        self._memory["seen"] = seen + batches * self.batch_size
         return self._memory["seen"] >= self.examples
 
     def explain(self) -> str:

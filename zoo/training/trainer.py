@@ -26,7 +26,6 @@ import tensorflow as tf
 from zoo.training import kernels, replicas
 from zoo.training import recompute as recomputation
 from zoo.training.cadence import Cadence
-from zoo.training.callbacks import StopTraining
 from zoo.training.checkpoints import NonFinite
 from zoo.training.devices import Devices, is_chief, is_multi_worker, make_strategy
 from zoo.training.freezing import Trained
@@ -106,7 +105,7 @@ class Trainer:
         auxiliary: Weights of the losses of further outputs, by their names, of a model whose output is a dict; they are
             trained alike and else not looked at: the one output that is left is evaluated and predicted.
         class_weight: Weight of each class in the loss, by its index; classes that are left out weigh 1. Labels are
-            whole numbers or one-hot.
+            whole numbers, of any type, or one-hot.
         jit_compile: Whether XLA compiles forward and backward pass; "auto" for on GPUs.
         on_nonfinite: What a loss that is NaN or infinite does: "ignore" goes on; the others go back to the last
             checkpoint, and there "stop" ends with NonFiniteLossError, "skip" leaves the batch out, "lower" halves the
@@ -231,28 +230,31 @@ class Trainer:
 
         With checkpoints, the training starts from the newest one that is whole, and on the processor with the numbers
         that an uninterrupted training would have had, to the bit. Callbacks with `get_state` and `set_state` are
-        restored by these, others by their attributes that are plain numbers and texts. SIGTERM and the first SIGINT
-        save and end the process (exit codes 143 and 130); a second SIGINT ends it at once.
+        restored by these, others by their attributes that are plain numbers and texts; what they were constructed with
+        and have not changed stays as given. SIGTERM and the first SIGINT save and end the process (exit codes 143 and
+        130); a second SIGINT ends it at once.
 
         Args:
             train: Batches in a repeatable order, or a finite `tf.data.Dataset`.
             epochs: Largest number of epochs, at least 1.
             validation: What the model is evaluated on after each epoch; its metrics get the prefix `val_`.
-            callbacks: Keras callbacks. Their logs hold the metrics, `learning_rate` and `step`. Of several workers
+            callbacks: Keras callbacks. Their logs hold the metrics, `learning_rate` and `step`; those with `require`
+                are told these names before the first step, to refuse what they cannot work with. Of several workers
                 each runs its own; those that write files belong to the chief alone.
             checkpoints: Where the state is kept, `zoo.training.Checkpoints`; of several workers, the chief's alone. It
                 is written at the end of each epoch and as the next two say.
             save_steps: Batches after which a checkpoint is written within an epoch; None for not.
             save_minutes: Minutes after which a checkpoint is written within an epoch; None for not.
-            bad_batches: Folder for batches whose loss was not finite, one .npz file each; None for not.
+            bad_batches: Folder for batches whose loss was not finite, one .npz file each; None for not, as
+                on_nonfinite="ignore" needs it.
 
         Returns:
             One dict an epoch: `epoch` (1, 2, …), `step` (number of updates so far), `learning_rate`, the metrics.
 
         Raises:
-            ValueError: There is no data, a callback needs a metric that there will not be, or something was frozen or
-                unfrozen since the Trainer was made.
-            NonFiniteLossError: See `on_nonfinite`.
+            ValueError: There is no data, or of another form than the model's, a callback needs a metric that there will
+                not be, or something was frozen or unfrozen since the Trainer was made.
+            NonFiniteLossError: See `on_nonfinite`; also where the weights are not finite before the first step.
         """
         if epochs < 1:
             raise ValueError(f"epochs must be at least 1. Received: epochs={epochs}")
@@ -260,15 +262,24 @@ class Trainer:
         cadence = Cadence(save_steps, save_minutes)
         if self.on_nonfinite != "ignore" and self.is_chief and checkpoints is None:
             raise ValueError(f"on_nonfinite={self.on_nonfinite!r} goes back to a checkpoint; give checkpoints to fit.")
+        if bad_batches is not None and self.on_nonfinite == "ignore":
+            raise ValueError(
+                'bad_batches keeps batches where the Trainer has on_nonfinite="stop", "skip" or "lower". '
+                f"Received: on_nonfinite='ignore', bad_batches={os.fspath(bad_batches)!r}"
+            )
         steps = _num_batches(train)
-        names = self.metric_names + [f"val_{name}" for name in self.metric_names if validation is not None]
+        _refuse_other_form(self.model, self._outputs.shape, self._loss, train)
+        names = self.metric_names
+        if validation is not None:
+            _num_batches(validation)
+            _refuse_other_form(self.model, self._outputs.shape, self._evaluation_loss, validation)
+            names += [f"val_{name}" for name in names]
         callbacks = list(callbacks)
         for callback in callbacks:
-            if isinstance(callback, StopTraining):
-                callback.require(names)
             callback.set_model(self.model)
             callback.set_params({"epochs": epochs, "steps": steps, "verbose": 0})
-        _refuse_other_form(self.model, self._outputs.shape, self._loss, train)
+            if hasattr(callback, "require"):
+                callback.require([*names, "learning_rate", "step"])
         self._build_metrics(train)
         self._reset()
         self.model.stop_training = False
@@ -281,7 +292,8 @@ class Trainer:
         if not saver.restore():
             saver.save()
         with Signals(enabled=checkpoints is not None or self._multi_worker) as signals:
-            while progress.epoch < epochs and not self.model.stop_training:
+            # An epoch that was stopped in its midst is ended too, by whatever process has come that far.
+            while progress.epoch < epochs and (progress.batch or not self.model.stop_training):
                 try:
                     self._train_epoch(own, steps, progress, callbacks, saver, signals)
                     self._end_epoch(own_validation, progress, callbacks)
@@ -594,7 +606,7 @@ class Trainer:
     def _class_weights(self, labels: tf.Tensor) -> tf.Tensor | float:
         if self._class_weight is None:
             return 1.0
-        if labels.dtype.is_floating or (labels.shape.rank or 1) > 1:
+        if (labels.shape.rank or 1) > 1:
             labels = tf.argmax(labels, axis=-1) if labels.shape[-1] != 1 else labels[..., 0]
         table = tf.constant(self._class_weight)
         labels = tf.cast(labels, tf.int32)
@@ -751,6 +763,8 @@ class _Saver:
         if self._trainer.on_nonfinite == "ignore":
             _log.warning("No checkpoint at step %d: %s", progress.step, error)
             return
+        if progress.step == 0:
+            raise NonFiniteLossError(f"Before the first step: {error} Give the model finite weights.")
         if self._trainer._multi_worker:
             raise NonFiniteLossError(f"At step {progress.step}: {error}")
         epoch, batch = (progress.epoch, progress.batch) if progress.batch else (progress.epoch - 1, self._num_batches)
@@ -855,6 +869,8 @@ def _metric(metric: keras.Metric | str, loss: keras.losses.Loss) -> keras.Metric
     if metric == "accuracy":
         if type(loss) not in _ACCURACIES:
             raise ValueError(f'"accuracy" has no meaning for the loss {loss.name!r}; name a Keras metric instead.')
+        if isinstance(loss, keras.losses.BinaryCrossentropy) and loss.from_logits:
+            return keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
         return _ACCURACIES[type(loss)](name="accuracy")
     resolved = keras.metrics.get(metric)
     if isinstance(resolved, keras.Metric):
