@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from zoo import launcher
 from zoo.launcher import _free_ports, launch
 
 
@@ -50,6 +51,19 @@ def test_all_start_again_as_often_as_allowed(tmp_path):
     assert text.count("all workers start again") == 1
     code, text = run(TASK + "sys.exit(2)", restarts=5)
     assert (code, text.count("start again")) == (2, 0)
+
+
+def test_one_that_refuses_its_input_ends_the_others(monkeypatch):
+    monkeypatch.setattr(launcher, "_LAST_WORDS_SECONDS", 0.5)
+    began = time.monotonic()
+    code, text = run(TASK + "sys.exit(2) if index else time.sleep(60)", restarts=3)
+    assert (code, text) == (2, "[launch] worker 1 has ended with exit code 2\n")
+    assert time.monotonic() - began < 30
+
+
+def test_what_a_refusal_makes_of_the_others_is_not_the_cause():
+    code, text = run(TASK + "sys.exit(2) if index else [time.sleep(1), sys.exit(1)]", restarts=3)
+    assert (code, text) == (2, "[launch] worker 1 has ended with exit code 2\n")
 
 
 def test_a_worker_that_stands_still_counts_as_dead():
@@ -151,9 +165,10 @@ def until(condition, processes=(), seconds=300):
         time.sleep(0.02)
 
 
-def launched(folder, *, restarts=0, strikes=()):
+def launched(folder, *further, restarts=0, strikes=()):
     """A training of two workers; `strikes` are (epochs that are done, place, signal), one after the other."""
-    script = f"import sys; from zoo.launcher import launch; sys.exit(launch({command_of(folder)!r}, workers=2, "
+    command = [*command_of(folder), *further]
+    script = f"import sys; from zoo.launcher import launch; sys.exit(launch({command!r}, workers=2, "
     script += f"restarts={restarts}))"
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     struck = []
@@ -201,6 +216,27 @@ def whole(tmp_path_factory):
 
 @pytest.mark.slow
 def test_f44_only_the_chief_writes(whole):
+    assert [path.name for path in whole.iterdir()] == ["0"]
+
+
+@pytest.mark.slow
+def test_what_the_chief_finds_in_the_folder_holds_for_all_workers(whole):
+    """A finished run ends all of them well, another one is refused by all, and so are other files."""
+    before = left(whole)
+    code, text, _ = launched(whole)
+    assert (code, text.count("stopped after 5 epochs")) == (0, 1), text
+    code, text, _ = launched(whole, "--seed", "3")
+    assert code == 2, text
+    assert "[worker 0] zoo train: error:" in text
+    assert "holds another run" in text
+    assert f"[worker 1] zoo train: error: {whole}/1 is refused by the first worker, whose message says why." in text
+    (whole / "0" / "config.json").rename(whole / "0" / "other.json")
+    code, text, _ = launched(whole)
+    (whole / "0" / "other.json").rename(whole / "0" / "config.json")
+    assert code == 2, text
+    assert "holds other files" in text
+    assert f"{whole}/1 is refused by the first worker" in text
+    assert left(whole) == before
     assert [path.name for path in whole.iterdir()] == ["0"]
 
 

@@ -8,11 +8,20 @@ import keras_tuner
 import zoo
 from tuning import spaces
 from zoo import training
+from zoo.messages import some
 from zoo.runs import Settings
-from zoo.training.hyperparameters import NAMES
 
 # Batches of an epoch where a tuner builds a network without training it.
 _ANY_STEPS = 100
+
+# The settings that reach the network, its optimizer, its loss or `model.fit`; augmentation, stopping rules and whatever
+# else `zoo.runs.train` does are not keras-tuner's.
+_USED = (
+    "accumulate", "average", "batch_size", "clip_norm", "coupled_decay", "decay_on", "initializer", "knobs",
+    "label_smoothing", "layer_decay", "learning_rate", "loss", "model", "optimizer", "optimizer_options", "plateau",
+    "plateau_factor", "plateau_floor", "rate_batch_size", "schedule", "schedule_options", "seed", "target_threshold",
+    "warmup_epochs", "warmup_shift", "warmup_start", "weight_decay", "weights",
+)  # fmt: skip
 
 
 def hypermodel(
@@ -34,13 +43,14 @@ def hypermodel(
         space: "model", "training", "all", "free" (for plain_cnn), or "module:function".
         classes: Number of classes; None for the card's.
         input_shape: Shape of the input without the batch, channels last; None for the card's.
-        **settings: Settings of all trials that the space leaves alone, such as label_smoothing=0.1.
+        **settings: Settings of all trials that the space leaves alone, such as label_smoothing=0.1 or
+            weights="torchvision"; those of the network, its optimizer and its loss, and batch_size and plateau.
 
     Returns:
         The hyper-model. Labels are whole numbers or one-hot; the metric is "accuracy".
 
     Raises:
-        ValueError: There is no such model, space or setting.
+        ValueError: There is no such model or space, or a setting, or what the space gives, has no effect here.
 
     Example:
         >>> import keras_tuner, tuning
@@ -51,7 +61,10 @@ def hypermodel(
     """
     found = spaces.space(model, space, preprocessing=False)
     Settings(model=model, **settings)
-    return _HyperModel(model, found, classes, input_shape, settings)
+    _refuse_unused(settings, "Leave it out")
+    made = _HyperModel(model, found, classes, input_shape, settings)
+    made._read(keras_tuner.HyperParameters())  # raises where the space gives what is no setting
+    return made
 
 
 class _HyperModel(keras_tuner.HyperModel):
@@ -70,7 +83,7 @@ class _HyperModel(keras_tuner.HyperModel):
     def build(self, hp: Any) -> keras.Model:
         settings = self._read(hp)
         model = zoo.create_model(
-            settings.model, classes=self._classes, input_shape=self._input_shape,
+            settings.model, weights=settings.weights, classes=self._classes, input_shape=self._input_shape,
             classifier_activation=settings.classifier_activation, **settings.knobs,
         )  # fmt: skip
         training.initialise(model, settings.initializer, seed=settings.seed)
@@ -97,7 +110,8 @@ class _HyperModel(keras_tuner.HyperModel):
         return model.fit(*args, **kwargs)
 
     def _read(self, hp: Any, epochs: int | None = None) -> Settings:
-        found = {name: value for name, value in self._space(hp).items() if name in ("model", *NAMES)}
+        found = dict(self._space(hp))
+        _refuse_unused(found, "Leave it out of the space")
         knobs = {**self._settings.get("knobs", {}), **found.pop("knobs", {})}
         values = {"model": self._model, **self._settings, **found, "knobs": knobs}
         if epochs is not None:
@@ -109,6 +123,14 @@ class _HyperModel(keras_tuner.HyperModel):
     def _compile(model: keras.Model, settings: Settings, steps: int) -> None:
         model.compile(
             optimizer=settings.make_optimizer(model, steps), loss=settings.make_loss(), metrics=[training.Accuracy()]
+        )
+
+
+def _refuse_unused(settings: dict[str, Any], what_to_do: str) -> None:
+    if unused := [name for name in settings if name not in _USED]:
+        raise ValueError(
+            f"A hyper-model is built, compiled and fitted; its settings must be {', '.join(_USED)}. "
+            f"Received: {some(unused)}. {what_to_do}, or use tuning.search."
         )
 
 

@@ -13,7 +13,7 @@ import math
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from keras_tuner.engine.trial import Trial as TunerTrial
 from sklearn.exceptions import ConvergenceWarning
 
 from tuning import spaces
+from tuning.crashes import Crashes
 from tuning.plan import Plan
 from tuning.records import BRACKET, COMPLETED, EPOCHS, FAILED, INITIAL_EPOCH, ROOT, RUNG, Log, Trial, ranked, sign
 from tuning.trials import OUTCOME, epochs_done
@@ -33,8 +34,6 @@ _FIELDS = {item.name for item in dataclasses.fields(Trial)}
 
 RUNNING, IDLE, STOPPED = "RUNNING", "IDLE", "STOPPED"
 
-# A trial in which the process crashes so often, without an epoch in between, would crash for ever.
-MOST_CRASHES = 3
 # When all of the first trials fail, the search is set up wrongly.
 MOST_FAILURES = 10
 # Random trials of a Bayesian search, before it learns.
@@ -72,7 +71,7 @@ class Surviving(keras_tuner.Oracle):
         self.ended: dict[str, Trial] = {}
         self._began = time.monotonic()
         self._earlier = 0.0
-        self._crashes: dict[str, tuple[int, int]] = {}
+        self._crashes = Crashes()
         self._owners: dict[str, str] = {}
         self._mutex = threading.RLock()
         self._set_project_dir(str(folder.parent), folder.name)
@@ -128,7 +127,7 @@ class Surviving(keras_tuner.Oracle):
                     trial = self.trials.get(line["trial"]) or self._trial(line["trial"], line["values"], RUNNING)
                     self._begin(trial, line["tuner"])
                 elif line["event"] == "crashed":
-                    self._count_crash(line["trial"], line["epochs"])
+                    self._crashes.count(line["trial"], line["epochs"])
                 elif line["event"] == "ended":
                     self._end(line["trial"], line)
 
@@ -150,7 +149,10 @@ class Surviving(keras_tuner.Oracle):
         if number >= (self.max_trials or math.inf):
             return STOPPED, "", {}
         values = self.values(number)
-        return (STOPPED, "", {}) if values is None else (RUNNING, f"{number:04d}", values)
+        if values is None:
+            self.halted = _exhausted(number)
+            return STOPPED, "", {}
+        return RUNNING, f"{number:04d}", values
 
     def values(self, number: int) -> dict[str, Any] | None:
         """Values of a configuration by its number: the first has the defaults; None where the space is exhausted."""
@@ -165,9 +167,8 @@ class Surviving(keras_tuner.Oracle):
     def _next(self) -> tuple[str, str, Mapping[str, Any]]:
         if self.halted is None and self.budget is not None and self.seconds >= self.budget:
             self.halted = f"the budget of {self.budget:g} s is spent"
-        failed = [trial for trial in self.ended.values() if trial.status == FAILED]
-        if self.halted is None and len(failed) == len(self.ended) >= MOST_FAILURES:
-            self.halted = f"all of the first {MOST_FAILURES} trials failed, the last by: {failed[-1].message}"
+        if self.halted is None:
+            self.halted = all_failed(self.ended.values())
         return (STOPPED, "", {}) if self.halted else self._propose()
 
     def _unfinished(self, tuner_id: str) -> TunerTrial | None:
@@ -176,10 +177,8 @@ class Surviving(keras_tuner.Oracle):
         for trial_id, owner in list(self._owners.items()):
             if owner != tuner_id and owner in live:
                 continue
-            times, epochs = self._crashes.get(trial_id, (0, 0))
-            if times >= MOST_CRASHES:
-                message = f"the process crashed {times} times in this trial, each time after {epochs} epochs"
-                self._note_end(trial_id, {"status": FAILED, "epochs": epochs, "message": message})
+            if outcome := self._crashes.outcome(trial_id):
+                self._note_end(trial_id, outcome)
                 continue
             return self.trials[trial_id]
         return None
@@ -191,11 +190,7 @@ class Surviving(keras_tuner.Oracle):
                 if owner == tuner_id:
                     epochs = epochs_done(trial_folder(self.folder, trial_id.partition("-")[0]))
                     self.log.append("crashed", trial=trial_id, tuner=tuner_id, epochs=epochs, how=how)
-                    self._count_crash(trial_id, epochs)
-
-    def _count_crash(self, trial_id: str, now: int) -> None:
-        times, epochs = self._crashes.get(trial_id, (0, -1))
-        self._crashes[trial_id] = (times + 1 if now == epochs else 1, now)
+                    self._crashes.count(trial_id, epochs)
 
     def epochs_under_way(self, tuner_id: str) -> int:
         """Epochs that the trial of a tuner has behind it, 0 where there is none."""
@@ -275,8 +270,11 @@ class RungsOracle(Surviving):
     """Hyperband (Li et al. 2018, https://jmlr.org/papers/v18/16-558.html) and successive halving, its first bracket.
 
     The configurations are divided among the brackets as in the paper. A rung is decided when all of its trials have
-    ended, so that the same ones go on whatever the order; meanwhile tuners begin the next bracket.
+    ended, so that the same ones go on whatever the order; meanwhile tuners begin the next bracket. Where the space has
+    fewer configurations than that, the brackets have those that there are.
     """
+
+    _why_fewer: str | None = None
 
     def _propose(self) -> tuple[str, str, Mapping[str, Any]]:
         for bracket in self.brackets:
@@ -291,9 +289,19 @@ class RungsOracle(Surviving):
                 if f"{number:04d}" not in self.trials:
                     drawn = self.values(number)
                     if drawn is None:
-                        return STOPPED, "", {}
+                        self._cut(number)
+                        return self._propose()
                     return RUNNING, f"{number:04d}", {**drawn, **bracket.facts(0)}
-        return (IDLE if self._owners else STOPPED), "", {}
+        if self._owners:
+            return IDLE, "", {}
+        self.halted = self._why_fewer
+        return STOPPED, "", {}
+
+    def _cut(self, count: int) -> None:
+        """Leave only so many configurations in the brackets: the space has no more."""
+        self._why_fewer = _exhausted(count)
+        for bracket in self.brackets:
+            bracket.numbers = [number for number in bracket.numbers if number < count]
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Random values; keras-tuner's name for it."""
@@ -369,6 +377,18 @@ def brackets(epochs: int, trials: int, *, factor: int = 3, only_first: bool = Fa
             found.append(_Bracket(level, range(first, end), rungs))
         first = end
     return found
+
+
+def all_failed(ended: Collection[Trial]) -> str | None:
+    """Why a search ends of which all trials so far, and enough of them, have failed; else None."""
+    failed = [trial for trial in ended if trial.status == FAILED]
+    if len(failed) < len(ended) or len(failed) < MOST_FAILURES:
+        return None
+    return f"all of the first {MOST_FAILURES} trials failed, the last by: {failed[-1].message}"
+
+
+def _exhausted(count: int) -> str:
+    return f"the space has no new configuration after {count}"
 
 
 ORACLES: dict[str, type[Surviving]] = {

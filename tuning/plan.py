@@ -152,10 +152,15 @@ class Plan:
         return spaces.declared(self._space)
 
     def to_json(self) -> dict[str, Any]:
-        """What `search.json` holds. It says what the space is, so that another version's space is noticed."""
+        """What `search.json` holds.
+
+        It says what the space is, and what the trials start from, so that another version's space and a recipe that was
+        changed are noticed.
+        """
         space = self.declared().get_config()["space"]
         text = json.dumps(space, sort_keys=True)
         plan = {**dataclasses.asdict(self), "hyperparameters": hashlib.sha256(text.encode()).hexdigest()[:16]}
+        plan["base"] = {name: getattr(self.base, name) for name in NAMES}
         return json.loads(json.dumps({"format": FORMAT, **plan}))
 
     @classmethod

@@ -19,6 +19,7 @@ from typing import Any
 
 from zoo import files
 from zoo.messages import some
+from zoo.runs import Settings
 from zoo.training.hyperparameters import NAMES, Hyperparameters
 from zoo.training.stopping import direction
 
@@ -297,8 +298,14 @@ class Search:
         """
         trial = trial or self.best
         line = ["zoo", "train", trial.model, "--data", self.config["data"], "--recipe", str(self.recipe)]
-        split = self.config["settings"].get("split_seed", 0)
-        return [*line, "--seed", str(trial.seed), *(["--split-seed", str(split)] if split else []), "--out", "best"]
+        line += ["--seed", str(trial.seed)]
+        # The recipe has the hyper-parameters; what else was set for all trials are settings of a training.
+        for name, value in self.config["settings"].items():
+            if name == "fold" and value is not None:
+                line += ["--set", f"fold={value}"]
+            elif name not in NAMES and value != getattr(Settings, name):
+                line += [f"--{name.replace('_', '-')}", str(value)]
+        return [*line, "--out", "best"]
 
 
 def open_search(folder: str | os.PathLike) -> Search:

@@ -1,32 +1,31 @@
 """The search: from what is asked for to a folder with a leaderboard, a recipe and a report."""
 
 import contextlib
-import faulthandler
+import functools
 import json
 import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import rich.console
 
-from tuning import records
+from tuning import crashes, records
 from tuning.plan import IN_RUNGS, Plan
 from tuning.records import CONFIG, Search, open_search
 from zoo import data as datasets
 from zoo import files, training
-
-if TYPE_CHECKING:
-    from tuning.oracles import Surviving
 
 try:
     import fcntl
 except ImportError:  # Windows; nothing then keeps two searches out of one folder
     fcntl = None  # type: ignore[assignment]
 
-LOCK, CRASH = "lock", "crash.txt"
+LOCK = "lock"
+# What `search.json` says of the data besides its name.
+FINGERPRINT = "fingerprint"
 
 
 def search(
@@ -115,7 +114,7 @@ def search(
     if finalists:
         dataset.fold(0, of=folds, seed=base.split_seed)  # raises where the data has no folds
     with _alone(folder):
-        _write_or_compare(folder, plan)
+        _write_or_compare(folder, {**plan.to_json(), FINGERPRINT: dataset.fingerprint})
         found = open_search(folder)
         progress = Progress(found, trials, budget, workers, console or rich.console.Console(stderr=True))
         try:
@@ -160,7 +159,7 @@ def _run(
     if workers == 1:
         from tuning.tuner import Tuner
 
-        with _crashes_noted(oracle):
+        with crashes.noted(folder, functools.partial(oracle.crashed, "tuner0")):
             Tuner(plan, folder, oracle, devices=devices, on_end=progress).search()
     else:
         from tuning.workers import run_workers
@@ -242,13 +241,17 @@ def _refuse_strange(folder: Path) -> None:
         raise ValueError(f"{folder} holds other files; a search needs a folder of its own.")
 
 
-def _write_or_compare(folder: Path, plan: Plan) -> None:
+def _write_or_compare(folder: Path, now: Mapping[str, Any]) -> None:
     """The folder's configuration is this one, or there was none."""
-    now = plan.to_json()
     if not (folder / CONFIG).is_file():
         files.write_json(folder / CONFIG, now)
         return
     there = open_search(folder).config
+    if FINGERPRINT not in there:
+        raise ValueError(
+            f"{folder} holds a search of an earlier version, which did not note what its data and its recipe were. It "
+            "can be read, and not gone on with. Choose another folder, or delete it."
+        )
     if differences := list(_differences(there, now)):
         raise ValueError(
             f"{folder} holds another search. Choose another folder, repeat its options, or delete it. "
@@ -262,27 +265,6 @@ def _differences(there: Any, now: Any, path: str = "") -> Iterator[str]:
             yield from _differences(there.get(name), now.get(name), f"{path}.{name}" if path else name)
     elif there != now:
         yield f"{path} {json.dumps(there)}, {json.dumps(now)}"
-
-
-@contextlib.contextmanager
-def _crashes_noted(oracle: "Surviving") -> Iterator[None]:
-    """Python writes where it was when a segmentation fault ends the process; the next session then knows of it.
-
-    Who has that written elsewhere already, as pytest has, gets no note here.
-    """
-    path = oracle.folder / CRASH
-    if path.is_file() and path.stat().st_size:
-        oracle.crashed("tuner0", path.read_text(encoding="utf-8", errors="replace").partition("\n")[0])
-    if faulthandler.is_enabled():
-        yield
-        return
-    with open(path, "wb") as file:
-        faulthandler.enable(file)
-        try:
-            yield
-        finally:
-            faulthandler.disable()
-    path.unlink()
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ two objectives, a score and a cost of the network, the estimator is that of Ozak
 https://doi.org/10.1613/jair.1.13188, and every trial trains to its end.
 """
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,8 +17,8 @@ import keras
 import keras_tuner
 import optuna
 
-from tuning import trials
-from tuning.oracles import trial_folder
+from tuning import crashes, trials
+from tuning.oracles import all_failed, trial_folder
 from tuning.plan import Plan
 from tuning.records import COMPLETED, Log, sign
 from tuning.trials import imports_set_aside
@@ -25,15 +26,24 @@ from zoo import training
 
 DATABASE = "optuna.db"
 
+# What the database keeps of a pruned trial: the epoch after which it was to end.
+PRUNED_AFTER = "pruned_after"
+
 
 class Pruning(keras.callbacks.Callback):
-    """Tells Optuna the objective after each epoch, and ends the training when it says so."""
+    """Tells Optuna the objective after each epoch, and ends the training when it says so.
+
+    Optuna moves a trial up a rung as it decides, and asked again about an epoch it lets the trial go on. So its verdict
+    is kept, and holds when the epoch is repeated, as after a kill before its checkpoint.
+    """
 
     def __init__(self, trial: optuna.Trial, objective: str) -> None:
         super().__init__()
         self._trial, self._objective = trial, objective
         # What a killed session has told already.
-        self._told = set(trial.storage.get_trial(trial._trial_id).intermediate_values)
+        known = trial.storage.get_trial(trial._trial_id)
+        self._told = set(known.intermediate_values)
+        self._pruned_after: int | None = known.user_attrs.get(PRUNED_AFTER)
 
     def get_state(self) -> dict[str, Any]:
         """Nothing: the database remembers."""
@@ -45,7 +55,10 @@ class Pruning(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if epoch + 1 not in self._told:
             self._trial.report(float((logs or {})[self._objective]), epoch + 1)
-        if self._trial.should_prune():
+        if self._pruned_after is None and self._trial.should_prune():
+            self._pruned_after = epoch + 1
+            self._trial.set_user_attr(PRUNED_AFTER, self._pruned_after)
+        if self._pruned_after is not None and epoch + 1 >= self._pruned_after:
             self.model.stop_training = True
 
 
@@ -71,7 +84,7 @@ def run(
     log = Log(folder)
     log.mend()
     log.append("session", workers=1)
-    with imports_set_aside():
+    with crashes.noted(folder, functools.partial(_note_crash, folder, log)), imports_set_aside():
         return _run_trials(plan, folder, study, log, trials, budget, devices, on_end)
 
 
@@ -91,12 +104,33 @@ def _run_trials(
     while sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False)) < trials:
         if budget is not None and log.seconds() >= budget:
             return f"the budget of {budget:g} s is spent"
+        if halted := all_failed(log.trials()):
+            return halted
         number = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
         # A sampler forgets when a session ends; one for each trial is the same in all sessions.
         study.sampler = optuna.samplers.TPESampler(seed=plan.seed + number)
         _run_trial(plan, folder, study, study.ask(), log, devices)
         on_end()
     return None
+
+
+def _note_crash(folder: Path, log: Log, how: str) -> None:
+    """Note that the last session has crashed in the trial that was under way, if one was."""
+    ended = {trial.id for trial in log.trials()}
+    begun = [line["trial"] for line in log.lines() if line["event"] == "begun"]
+    for name in begun[-1:]:
+        if name not in ended:
+            epochs = trials.epochs_done(trial_folder(folder, name))
+            log.append("crashed", trial=name, tuner="tuner0", epochs=epochs, how=how)
+
+
+def _crashed_for_good(log: Log, name: str) -> dict[str, Any] | None:
+    """What came of a trial that has crashed too often; None for one that may go on."""
+    known = crashes.Crashes()
+    for line in log.lines():
+        if line["event"] == "crashed":
+            known.count(line["trial"], line["epochs"])
+    return known.outcome(name)
 
 
 def _study(plan: Plan, folder: Path) -> optuna.Study:
@@ -126,12 +160,13 @@ def _run_trial(
     values = suggest(trial, plan.declared())
     here = trial_folder(folder, name)
     written = here / trials.OUTCOME
-    if not written.is_file():
+    crashed = None if written.is_file() else _crashed_for_good(log, name)
+    if crashed is None and not written.is_file():
         log.append("begun", trial=name, tuner="tuner0", values=values, epochs=trials.epochs_done(here))
         # Which of two trials is worse is not known while their costs differ.
         pruning = [] if plan.pareto else [Pruning(trial, plan.objective)]
         trials.outcome(plan, values, trial.number, folder=here, root=here, devices=devices, callbacks=pruning)
-    outcome = json.loads(written.read_text(encoding="utf-8"))
+    outcome = crashed or json.loads(written.read_text(encoding="utf-8"))
     if name not in {item.id for item in log.trials()}:
         log.append("ended", trial=name, values=values, **outcome)
     if outcome["status"] != COMPLETED:

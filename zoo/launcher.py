@@ -28,8 +28,12 @@ from zoo.signals import handled
 STANDSTILL_SECONDS = 10.0
 _LOOK_SECONDS = 0.2
 
+# Seconds in which the others end by themselves, and say why, once one has refused its input.
+_LAST_WORDS_SECONDS = 5.0
+
 # Exit codes that no restart mends: bad input, and what a process that was asked to end says after it has saved.
-_FINAL = (2, 128 + signal.SIGINT, 128 + signal.SIGTERM)
+_BAD_INPUT = 2
+_FINAL = (_BAD_INPUT, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 # What becomes the command after it has asked Linux for a SIGTERM at the launcher's death: a launcher that is killed can
 # ask nobody to end any more. The launcher may be dead already then, and another process the parent.
@@ -124,6 +128,7 @@ class _Group:
 
     def _watch(self) -> int:
         stopped_since: dict[int, float] = {}
+        refused_since: float | None = None
         while True:
             codes = [process.poll() for process in self._processes]
             now = time.monotonic()
@@ -133,13 +138,18 @@ class _Group:
                 else:
                     stopped_since.pop(index, None)
             for index, code in enumerate(codes):
-                if code:
+                if code and _BAD_INPUT not in codes:
                     code = 128 - code if code < 0 else code
                     if code not in _FINAL:
                         self.say(f"worker {index} has ended with exit code {code}")
                         # Whoever waits for a stopped one gives up sooner or later; its death is not the cause.
                         return self._stopped(stopped_since, now) if stopped_since else code
-            if all(code is not None for code in codes):
+            if _BAD_INPUT in codes:
+                refused_since = now if refused_since is None else refused_since
+                if None not in codes or now - refused_since >= _LAST_WORDS_SECONDS:
+                    self.say(f"worker {codes.index(_BAD_INPUT)} has ended with exit code {_BAD_INPUT}")
+                    return _BAD_INPUT
+            elif all(code is not None for code in codes):
                 return max(code or 0 for code in codes)
             if stopped_since and now - min(stopped_since.values()) >= self._standstill_seconds:
                 return self._stopped(stopped_since, now)

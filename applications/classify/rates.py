@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from zoo import data, files, runs, training
 from zoo.report import figures
-from zoo.runs.training import _batches, _calibration, _class_counts, _model
+from zoo.runs.training import build_model, calibration_batches, class_counts, training_batches
 from zoo.training.batch_norm import freeze_batch_norms, recalibrate
 
 RESULT, FIGURE = "rates.json", "rates.png"
@@ -71,12 +71,12 @@ def find(
     run = runs.prepare(chosen)
     training.seed_everything(chosen.seed)
     arguments = run.config["model"]["arguments"]
-    model = _model(chosen, {**arguments, "input_shape": tuple(arguments["input_shape"])})
+    model = build_model(chosen, {**arguments, "input_shape": tuple(arguments["input_shape"])})
     if chosen.batch_norm == "recalibrate":
-        recalibrate(model, _calibration(run, chosen))
+        recalibrate(model, calibration_batches(run, chosen))
     if chosen.batch_norm != "train":
         freeze_batch_norms(model)
-    counts = _class_counts(chosen, run.dataset)
+    counts = class_counts(chosen, run.dataset)
     plain = dataclasses.replace(
         chosen, schedule="constant", schedule_options={}, warmup_epochs=0, average=0, accumulate=1
     )
@@ -95,7 +95,7 @@ def find(
         return value
 
     rates, losses, smoothed, average = [], [], [], 0.0
-    for number, (pictures, labels) in enumerate(_first(_batches(run, chosen), steps)):
+    for number, (pictures, labels) in enumerate(_first(training_batches(run, chosen), steps)):
         rate = low * (high / low) ** (number / (steps - 1))
         optimizer.learning_rate.assign(rate)
         value = float(step(pictures, labels))

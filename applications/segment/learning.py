@@ -17,7 +17,7 @@ from applications.segment import networks, report, scenes
 from applications.segment.config import Segmentation
 from applications.segment.scores import Scores, score
 from zoo import files, runs, training
-from zoo.runs.training import PIXELS, _of_weights
+from zoo.runs.training import PIXELS, knobs_of_weights
 from zoo.training.seeds import seed_everything
 
 CONFIG, MODEL, RESULT = "config.json", "model.keras", "result.json"
@@ -82,7 +82,7 @@ def _needed(config: Segmentation) -> dict[str, Any]:
     """What the weights of a body need: knobs, and to see pictures as they saw them before, made of pixels."""
     if config.weights is None:
         return {}
-    needed = _of_weights(runs.Settings(model=config.body, weights=config.weights, knobs=config.knobs))
+    needed = knobs_of_weights(runs.Settings(model=config.body, weights=config.weights, knobs=config.knobs))
     if "include_preprocessing" in needed:
         return needed
     run = runs.run_of_weights(config.weights)

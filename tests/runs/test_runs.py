@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -185,6 +186,33 @@ def test_a_used_folder_is_refused_and_overwritten_on_request(run, tmp_path):
     assert not (first / "old").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "options", "message"),
+    [
+        ({}, {"save_minutes": 0}, "save_minutes must be a finite number above 0"),
+        ({}, {"save_steps": 0}, "save_steps must be a finite number above 0"),
+        ({"model": "vgg16", "image_size": 8}, {}, "vgg16 needs an input of at least"),
+        ({"model": "googlenet", "auxiliary_weight": 0.3}, {"recompute": True}, "can be recomputed"),
+    ],
+)
+def test_what_cannot_be_trained_deletes_no_run_and_leaves_no_folder(run, tmp_path, changes, options, message):
+    shutil.copytree(run.folder, tmp_path / "old")
+    settings = runs.Settings(**{"model": "simple_cnn", **changes})
+    for folder in (tmp_path / "old", tmp_path / "new"):
+        with pytest.raises(ValueError, match=message):
+            runs.train(settings, folder, overwrite=True, **options)
+    assert sorted(os.listdir(tmp_path / "old")) == sorted(os.listdir(run.folder))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_class_without_examples_deletes_no_run(run, tmp_path, monkeypatch):
+    shutil.copytree(run.folder, tmp_path / "old")
+    monkeypatch.setattr(np, "bincount", lambda labels, minlength: np.zeros(minlength, int))
+    with pytest.raises(ValueError, match="digits has no training example of '0'"):
+        runs.train(runs.Settings(model="simple_cnn", class_weight=1), tmp_path / "old", overwrite=True)
+    assert runs.open_run(tmp_path / "old").result() == run.result()
+
+
 def test_a_finished_run_is_left_as_it_is(run):
     before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
     again = runs.train(runs.Settings(model="simple_cnn", seed=1, epochs=6, batch_size=64), run.folder)
@@ -244,6 +272,7 @@ def test_two_trainings_in_one_folder_are_refused(tmp_path):
         ({"weight_decay": -1}, ValueError, "weight_decay must be at least 0"),
         ({"optimizer": "sgdm"}, ValueError, "optimizer must be 'adamw', 'sgd', .*Received: optimizer='sgdm'"),
         ({"target": 99}, ValueError, "target must be above 0 and at most 1. Received: target=99"),
+        ({"max_minutes": 0}, ValueError, "max_minutes must be above 0, or None. Received: max_minutes=0"),
         ({"schedule": "linear"}, ValueError, "schedule must be 'constant', .*. Received: schedule='linear'"),
         ({"average": 1.0}, ValueError, "average must be from 0 to below 1. Received: average=1.0"),
         ({"clip_norm": 0.0}, ValueError, "clip_norm must be above 0. Received: clip_norm=0.0"),

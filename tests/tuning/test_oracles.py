@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tuning import oracles
+from tuning import crashes, oracles
 from tuning.oracles import make_oracle, trial_folder
 from tuning.plan import Plan
 from tuning.records import Log, open_search
@@ -157,13 +157,37 @@ def test_a_grid_is_extended(tmp_path):
 
 def test_a_grid_ends_with_its_last_combination(tmp_path):
     plan = Plan(model="lenet5", tuner="grid", space="model", settings={"epochs": 9})
-    found = run(make_oracle(plan, tmp_path, trials=100, budget=None))
+    oracle = make_oracle(plan, tmp_path, trials=100, budget=None)
+    found = run(oracle)
     assert [values for values, _ in found.values()] == [{"variant": "paper"}, {"variant": "modern"}]
+    assert oracle.halted == "the space has no new configuration after 2"
+
+
+@pytest.mark.parametrize("tuners", [1, 3])
+def test_a_random_search_ends_with_the_last_configuration_and_says_so(tuners, tmp_path):
+    plan = Plan(model="lenet5", space="model", settings={"epochs": 9})
+    oracle = make_oracle(plan, tmp_path, trials=100, budget=None, workers=tuners)
+    assert set(run(oracle, tuners)) == {"0000", "0001"}
+    assert oracle.halted == "the space has no new configuration after 2"
+
+
+@pytest.mark.parametrize("tuners", [1, 3])
+@pytest.mark.parametrize("tuner", ["hyperband", "successive_halving"])
+def test_the_best_of_a_space_with_few_configurations_is_trained_to_its_end(tuner, tuners, tmp_path):
+    plan = Plan(model="lenet5", tuner=tuner, space="model", trials=30, settings={"epochs": 9})
+    oracle = make_oracle(plan, tmp_path, trials=30, budget=None, workers=tuners)
+    found = run(oracle, tuners)
+    epochs = {name: values["tuner/epochs"] for name, (values, _) in found.items()}
+    best = max(("0000", "0001"), key=lambda name: found[name][1])
+    assert epochs == {"0000": 1, "0001": 1, f"{best}-1": 3, f"{best}-2": 9}
+    again = make_oracle(plan, tmp_path, trials=30, budget=None, workers=tuners)
+    assert again.create_trial("tuner0").status == "STOPPED"
+    assert oracle.halted == again.halted == "the space has no new configuration after 2"
 
 
 def test_a_trial_that_kills_its_process_again_and_again_fails(tmp_path):
     plan = written(tmp_path)
-    for _ in range(oracles.MOST_CRASHES):
+    for _ in range(crashes.MOST_CRASHES):
         oracle = make_oracle(plan, tmp_path, trials=3, budget=None)
         assert oracle.create_trial("tuner0").trial_id == "0000"
         oracle.crashed("tuner0", "signal 11")
@@ -175,7 +199,7 @@ def test_a_trial_that_kills_its_process_again_and_again_fails(tmp_path):
 def test_a_trial_with_progress_between_its_deaths_goes_on(tmp_path):
     plan = written(tmp_path)
     run_folder = trial_folder(tmp_path, "0000") / "run"
-    for _ in range(2 * oracles.MOST_CRASHES):
+    for _ in range(2 * crashes.MOST_CRASHES):
         oracle = make_oracle(plan, tmp_path, trials=3, budget=None)
         assert oracle.create_trial("tuner0").trial_id == "0000"
         oracle.crashed("tuner0", "signal 11")

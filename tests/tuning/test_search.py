@@ -1,6 +1,7 @@
 """A search from end to end: folder, leaderboard, recipe, going on, refusals, failures."""
 
 import csv
+import dataclasses
 import gc
 import io
 import json
@@ -12,10 +13,11 @@ import pytest
 import rich.console
 
 import tuning
-from tuning import records
+import zoo
+from tuning import records, searching
 from tuning import trials as trials_module
 from tuning.plan import Plan
-from zoo import files, runs, training
+from zoo import cli, files, runs, training
 
 
 def quiet():
@@ -52,6 +54,28 @@ def test_the_best_recipe_reproduces_the_score_of_the_trial(searched, tmp_path):
     assert run.result()["evaluation"]["examples"] == 359
 
 
+def test_the_command_trains_the_best_trial_again_with_what_was_set_for_all(tmp_path):
+    options = {"space": "model", "trials": 1, "epochs": 1, "fold": (1, 3)}
+    found = tuning.search("simple_cnn", out=tmp_path / "a", console=quiet(), **options)
+    _, *line, _ = found.command()
+    assert cli.main([*line, str(tmp_path / "run")]) == 0
+    run = runs.open_run(tmp_path / "run")
+    assert run.config["data"]["num_examples"]["validation"] == 479
+    assert run.result()["best"]["val_loss"] == found.best.metrics["val_loss"]
+    assert run.result()["best"]["val_accuracy"] == found.best.score
+
+
+def test_the_command_has_an_option_for_each_setting_that_is_no_hyper_parameter(tmp_path):
+    settings = {"weights": "runs/b", "decoder": "scaled", "on_bad": "skip", "target": 0.9, "max_minutes": 5.0,
+                "split_seed": 2}  # fmt: skip
+    logged(tmp_path / "a", Plan(model="simple_cnn", space="model", settings={**settings, "patience": 3}), values={})
+    told = vars(cli._parser().parse_args(tuning.open_search(tmp_path / "a").command()[1:]))
+    assert {name: told[name] for name in settings} == settings
+    assert "patience" not in told
+    logged(tmp_path / "b", Plan(model="simple_cnn", space="model", settings={"on_bad": "raise"}), values={})
+    assert "--on-bad" not in tuning.open_search(tmp_path / "b").command()
+
+
 def test_a_finished_search_is_extended_and_runs_no_trial_again(searched, options, tmp_path):
     folder = tmp_path / "again"
     shutil.copytree(searched.folder, folder)
@@ -64,6 +88,36 @@ def test_a_finished_search_is_extended_and_runs_no_trial_again(searched, options
 def test_another_configuration_is_refused_with_the_differences(searched, options):
     with pytest.raises(ValueError, match=r"holds another search.*seed 5, 6; settings\.patience 3, 4"):
         tuning.search("simple_cnn", out=searched.folder, trials=2, **{**options, "seed": 6, "patience": 4})
+
+
+def test_data_that_has_changed_is_refused(searched, options, monkeypatch):
+    load = searching.datasets.load
+    monkeypatch.setattr(
+        searching.datasets, "load", lambda *args, **named: dataclasses.replace(load(*args, **named), fingerprint="new")
+    )
+    with pytest.raises(ValueError, match=r"holds another search.*\(there, now\): fingerprint \"\w{64}\", \"new\"$"):
+        tuning.search("simple_cnn", out=searched.folder, trials=2, **options)
+
+
+def test_a_recipe_that_has_changed_is_refused(tmp_path):
+    recipe = tmp_path / "mine.json"
+    options = {"recipe": str(recipe), "space": "model"}
+    files.write_json(recipe, {"name": "mine", "summary": "Mine", "hyperparameters": {"learning_rate": 0.01}})
+    config = {**Plan(model="simple_cnn", **options).to_json(), "fingerprint": zoo.data.load("digits").fingerprint}
+    (tmp_path / "a").mkdir()
+    files.write_json(tmp_path / "a" / records.CONFIG, config)
+    files.write_json(recipe, {"name": "mine", "summary": "Mine", "hyperparameters": {"learning_rate": 0.02}})
+    with pytest.raises(ValueError, match=r"holds another search.*\(there, now\): base\.learning_rate 0\.01, 0\.02$"):
+        tuning.search("simple_cnn", out=tmp_path / "a", **options)
+
+
+def test_a_search_of_an_earlier_version_can_be_read_and_not_gone_on_with(searched, options, tmp_path):
+    shutil.copytree(searched.folder, tmp_path / "a")
+    config = {name: value for name, value in searched.config.items() if name not in ("base", "fingerprint")}
+    files.write_json(tmp_path / "a" / records.CONFIG, config)
+    assert tuning.open_search(tmp_path / "a").best == searched.best
+    with pytest.raises(ValueError, match="holds a search of an earlier version.* Choose another folder, or delete it"):
+        tuning.search("simple_cnn", out=tmp_path / "a", trials=2, **options)
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path):

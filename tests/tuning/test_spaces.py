@@ -6,12 +6,13 @@ import itertools
 import json
 
 import keras_tuner
+import numpy as np
 import pytest
 from representatives import cheapest
 
 import tuning
 import zoo
-from tuning import spaces
+from tuning import hyper, spaces
 from zoo import runs
 from zoo.builder import builder
 from zoo.drawing import undrawn
@@ -244,3 +245,51 @@ def test_a_hyper_model_works_with_tuners_of_keras_tuner(tmp_path):
 def test_a_hyper_model_refuses_what_is_no_setting():
     with pytest.raises(TypeError, match="learning_speed"):
         tuning.hypermodel("simple_cnn", learning_speed=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("patience", 3), ("target", 0.9), ("class_weight", 1.0), ("head_epochs", 1), ("on_nonfinite", "skip"),
+        ("augment", "flip"), ("epochs", 9), ("logit_adjustment", 1.0), ("on_bad", "skip"),
+    ],
+)  # fmt: skip
+def test_a_hyper_model_refuses_settings_that_it_does_not_use(name, value):
+    with pytest.raises(ValueError, match=f"Received: {name}. Leave it out, or use tuning.search"):
+        tuning.hypermodel("simple_cnn", **{name: value})
+
+
+def misspelt(hp):
+    """A space with a name that is no setting."""
+    return {"learning_rte": hp.Float("rate", 0.01, 0.1)}
+
+
+def misspelt_elsewhere(hp):
+    """A space that is wrong but for its default."""
+    return {"learning_rte": 0.1} if hp.Choice("wrong", [False, True]) else {}
+
+
+def test_a_hyper_model_refuses_what_a_space_gives_and_it_does_not_use():
+    message = "Received: learning_rte. Leave it out of the space"
+    with pytest.raises(ValueError, match=message):
+        tuning.hypermodel("simple_cnn", f"{__name__}:misspelt")
+    network, hp = tuning.hypermodel("simple_cnn", f"{__name__}:misspelt_elsewhere"), keras_tuner.HyperParameters()
+    hp.values["wrong"] = True
+    with pytest.raises(ValueError, match=message):
+        network.build(hp)
+
+
+def test_a_hyper_model_uses_each_setting_that_a_space_of_the_zoo_gives():
+    for name in ("simple_cnn", "ds_cnn_s", "kim_cnn_static", "fcn_1d"):
+        space = spaces.space(name, "all", preprocessing=False)
+        assert set(space(keras_tuner.HyperParameters())) <= set(hyper._USED)
+
+
+def test_a_hyper_model_begins_with_the_weights_that_it_is_given(tmp_path):
+    model = zoo.create_model("simple_cnn")
+    zoo.weights.save(model, tmp_path / "weights")
+    again = tuning.hypermodel("simple_cnn", "model", weights=str(tmp_path / "weights")).build(
+        keras_tuner.HyperParameters()
+    )
+    for left, right in zip(again.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(left.numpy(), right.numpy())

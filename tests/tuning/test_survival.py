@@ -89,6 +89,29 @@ def test_a_crash_of_the_search_itself_is_noted(tmp_path):
     assert [(line["trial"], line["how"]) for line in events] == [("0001", "Fatal Python error: Aborted")]
 
 
+def test_a_trial_of_optuna_that_crashes_its_process_fails_in_the_end(tmp_path):
+    pytest.importorskip("optuna")
+    (tmp_path / "crashing.py").write_text(
+        "import os, traceback\n"
+        "def space(hp):\n"
+        "    filters = hp.Choice('filters', [8, 9])\n"
+        "    if any(frame.name == 'outcome' for frame in traceback.extract_stack()): os.abort()\n"
+        "    return {'knobs': {'filters': (filters, 8)}}\n"
+    )
+    script = (
+        "import tuning; tuning.search('simple_cnn', out='a', space='crashing:space', tuner='tpe', trials=2, epochs=1)"
+    )
+    environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    for _ in range(4):
+        line = [sys.executable, "-c", script]
+        done = subprocess.run(line, env=environment, cwd=tmp_path, capture_output=True, check=False)
+        assert done.returncode == -6
+    log = tuning.open_search(tmp_path / "a").log
+    assert [line["trial"] for line in log.lines() if line["event"] == "crashed"] == ["0000"] * 3
+    assert [(trial.id, trial.status) for trial in log.trials()] == [("0000", "FAILED")]
+    assert [line["trial"] for line in log.lines() if line["event"] == "begun"] == ["0000"] * 3 + ["0001"]
+
+
 def wait_for(condition, seconds=240):
     began = time.monotonic()
     while not condition():

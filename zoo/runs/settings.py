@@ -64,6 +64,8 @@ class Settings(Hyperparameters):
             raise ValueError(f"fold is (k, n): part k, from 0 to n - 1, of n >= 2 parts. Received: fold={self.fold}")
         if self.target is not None and not 0 < self.target <= 1:
             raise ValueError(f"target must be above 0 and at most 1. Received: target={self.target}")
+        if self.max_minutes is not None and not self.max_minutes > 0:
+            raise ValueError(f"max_minutes must be above 0, or None. Received: max_minutes={self.max_minutes}")
         if self.weights is not None and self.initializer != "own":
             raise ValueError(
                 "initializer draws kernels anew, which would undo weights. Give one of them. "

@@ -1,13 +1,14 @@
 """From settings to a finished run folder."""
 
 import contextlib
+import functools
 import inspect
 import json
 import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,11 @@ from zoo.runs.run import (
 )
 from zoo.runs.settings import Settings
 from zoo.training.batch_norm import freeze_batch_norms, recalibrate
-from zoo.training.devices import is_chief
+from zoo.training.cadence import Cadence
+from zoo.training.devices import is_chief, is_multi_worker
 from zoo.training.hyperparameters import NAMES
+from zoo.training.recompute import cut
+from zoo.training.replicas import sum_over_replicas
 
 # The settings that config.json keeps under "training"; the others have places of their own there.
 _TRAINING = (
@@ -49,6 +53,9 @@ PIXELS = (0.0, 255.0)
 
 # What may differ between the processes that train one run after the other.
 _FREE = ("command", "environment")
+
+# What the chief may find in the folder of a run.
+_TO_BE_TRAINED, _FINISHED, _REFUSED = range(3)
 
 # Where batches go whose loss was not finite.
 BAD_BATCHES = "bad_batches"
@@ -91,19 +98,19 @@ def train(
         The finished run; None in a worker that is not the chief.
 
     Raises:
-        ValueError: A setting, the data or the folder cannot be used, found before the first step; or the validation
-            loss was never finite.
+        ValueError: A setting, the data or the folder cannot be used, found before the first step, and before another
+            run in the folder is deleted; or the validation loss was never finite.
         NonFiniteLossError: The training loss was not finite, and `settings.on_nonfinite` gave up.
     """
     folder = Path(folder)
     if until is not None and until < 1:
         raise ValueError(f"until must be at least 1, or None. Received: until={until}")
+    Cadence(save_steps, save_minutes)  # raises where they are no numbers above 0
     epochs = settings.epochs if until is None else min(until, settings.epochs)
     strategy = training.make_strategy(devices)  # before anything else asks TensorFlow for a device
     settings.check_optimizer()
     chief = is_chief(strategy)
-    if chief:
-        _refuse_strange(folder)
+    _found_by_chief(strategy, folder, functools.partial(_refuse_strange, folder))
     dataset = load_data(settings)
     training.seed_everything(settings.seed)
     card = zoo.model_card(settings.model)
@@ -112,14 +119,25 @@ def train(
     config = run_config(settings, dataset, arguments, command=command, replicas=strategy.num_replicas_in_sync)
     run = Run(folder, json.loads(json.dumps(config)))
     run._keep(dataset=dataset)
+    look = functools.partial(_finished, run, overwrite, epochs, test)
+    is_finished, finished = _found_by_chief(strategy, folder, look)
+    if is_finished:
+        return finished
+    stop = training.StopTraining(_stopping_rule(settings))
+    counts = class_counts(settings, dataset)
+    batches = training_batches(run, settings)
+    fit_options: dict[str, Any] = {
+        "validation": run.pipeline("validation"), "save_steps": save_steps, "save_minutes": save_minutes,
+        "bad_batches": folder / BAD_BATCHES,
+    }  # fmt: skip
+    began = time.monotonic()
+    with strategy.scope():
+        model = build_model(settings, arguments)
+    if recompute:
+        cut(model)  # raises where it cannot be cut
     with contextlib.ExitStack() as stack:
-        store = None
-        if chief:
-            if (finished := _finished(run, overwrite, epochs, test)) is not None:
-                return finished
-            store = stack.enter_context(_begin(run, overwrite))
+        store = stack.enter_context(_begin(run, overwrite)) if chief else None
         best = training.SaveBest(folder / BEST, metric="val_loss")
-        stop = training.StopTraining(_stopping_rule(settings))
         ours: list[keras.callbacks.Callback] = [stop]
         if settings.plateau and not settings.has_schedule:
             ours.append(
@@ -132,17 +150,8 @@ def train(
             )
         if chief:
             ours += [best, training.MetricsLog(folder), *callbacks]
-        counts = _class_counts(settings, dataset)
-        batches = _batches(run, settings)
-        fit_options: dict[str, Any] = {
-            "validation": run.pipeline("validation"), "save_steps": save_steps, "save_minutes": save_minutes,
-            "bad_batches": folder / BAD_BATCHES,
-        }  # fmt: skip
-        began = time.monotonic()
-        with strategy.scope():
-            model = _model(settings, arguments)
         if settings.batch_norm == "recalibrate":
-            recalibrate(model, _calibration(run, settings))
+            recalibrate(model, calibration_batches(run, settings))
         head = _train_head(settings, model, batches, strategy, stack, run if chief else None, fit_options, counts)
         if settings.batch_norm != "train":
             freeze_batch_norms(model)
@@ -259,7 +268,7 @@ def model_arguments(settings: Settings, dataset: data.Dataset) -> dict[str, Any]
         "classes": len(dataset.classes),
         "input_shape": shape,
         **found,
-        **_of_weights(settings),
+        **knobs_of_weights(settings),
         **settings.knobs,
     }
     if settings.auxiliary_weight:
@@ -269,7 +278,7 @@ def model_arguments(settings: Settings, dataset: data.Dataset) -> dict[str, Any]
     return arguments
 
 
-def _of_weights(settings: Settings) -> dict[str, Any]:
+def knobs_of_weights(settings: Settings) -> dict[str, Any]:
     """What the weights that a training begins with need: knobs, and to see pictures as they saw them before."""
     if settings.weights is None:
         return {}
@@ -297,7 +306,7 @@ def _told(dataset: data.ArrayDataset, model: str) -> dict[str, Any]:
     return {name: value for name, value in dataset.model_arguments.items() if name in known}
 
 
-def _model(settings: Settings, arguments: Mapping[str, Any]) -> keras.Model:
+def build_model(settings: Settings, arguments: Mapping[str, Any]) -> keras.Model:
     """The network as it is trained: of any size where training and evaluation have different ones."""
     if settings.train_size not in (None, arguments["input_shape"][:2]):
         arguments = {**arguments, "input_shape": (None, None, arguments["input_shape"][-1])}
@@ -330,7 +339,7 @@ def _auxiliary(settings: Settings, model: keras.Model) -> dict[str, float] | Non
     return {name: settings.auxiliary_weight for name in model.output if name != PREDICTIONS}
 
 
-def _batches(run: Run, settings: Settings) -> data.Pipeline:
+def training_batches(run: Run, settings: Settings) -> data.Pipeline:
     """The training pictures, augmented and mixed."""
     options: dict[str, Any] = {
         "augmentation": data.Augmentation.parse(settings.augment),
@@ -349,7 +358,7 @@ def _batches(run: Run, settings: Settings) -> data.Pipeline:
     return run.pipeline("train", training=True, seed=settings.seed, **options)
 
 
-def _class_counts(settings: Settings, dataset: data.Dataset) -> list[int] | None:
+def class_counts(settings: Settings, dataset: data.Dataset) -> list[int] | None:
     """Number of training examples of each class, where the loss depends on it."""
     if not settings.class_weight and not settings.logit_adjustment:
         return None
@@ -368,7 +377,7 @@ def _class_counts(settings: Settings, dataset: data.Dataset) -> list[int] | None
     return counts
 
 
-def _calibration(run: Run, settings: Settings) -> Iterator[Any]:
+def calibration_batches(run: Run, settings: Settings) -> Iterator[Any]:
     """Training pictures as they are trained on, an epoch of them, for the statistics of batch norms."""
     options: dict[str, Any] = {} if settings.train_size is None else {"image_size": settings.train_size}
     augmentation = data.Augmentation.parse(settings.augment)
@@ -459,6 +468,42 @@ def _refuse_strange(folder: Path) -> None:
         return
     if any(path.name not in (CHECKPOINTS, HEAD_CHECKPOINTS) for path in folder.iterdir()):
         raise ValueError(f"{folder} holds other files; a run needs a folder of its own.")
+
+
+def _found_by_chief(
+    strategy: tf.distribute.Strategy, folder: Path, look: Callable[[], Run | None]
+) -> tuple[bool, Run | None]:
+    """Whether the chief finds the finished run in the folder, told to all workers, and the run at the chief itself.
+
+    Raises:
+        ValueError: The chief refuses the folder.
+        OSError: It cannot be read.
+    """
+    found: Run | None = None
+    refusal: Exception | None = None
+    if is_chief(strategy):
+        try:
+            found = look()
+        except (ValueError, OSError) as error:
+            refusal = error
+    verdict = _TO_BE_TRAINED if found is None else _FINISHED
+    verdict = _told_by_chief(strategy, verdict if refusal is None else _REFUSED)
+    if verdict == _REFUSED:
+        raise refusal or ValueError(f"{folder} is refused by the first worker, whose message says why.")
+    return verdict == _FINISHED, found
+
+
+def _told_by_chief(strategy: tf.distribute.Strategy, number: int) -> int:
+    """The chief's number, on all workers."""
+    if not is_multi_worker(strategy):
+        return number
+
+    def total() -> tf.Tensor:
+        first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
+        return sum_over_replicas([tf.where(first, number, 0)])[0]
+
+    told = tf.function(lambda: strategy.run(total), autograph=False)()
+    return int(strategy.experimental_local_results(told)[0])
 
 
 def _finished(run: Run, overwrite: bool, epochs: int, test: bool) -> Run | None:
