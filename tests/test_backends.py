@@ -97,9 +97,11 @@ def outputs(part, parts):
     for seed, (name, knobs, example) in [*enumerate(other_networks())][part::parts]:
         rng = np.random.default_rng(seed)
         card = zoo.model_card(name)
-        # The moves of a board are as many as its points; behind a mask logits are mostly a number for "never".
-        is_plain = card.activation is not None and card.modality != "board"
-        arguments = {"classes": 5, "classifier_activation": None} if is_plain else {}
+        # Logits, where there are any; behind a mask most are a number for "never".
+        has_logits = card.activation is not None and "legal_planes" not in knobs
+        arguments = {"classifier_activation": None} if has_logits else {}
+        if card.activation is not None and card.modality != "board":  # whose moves are as many as its points
+            arguments["classes"] = 5
         model = zoo.create_model(name, input_shape=example.shape[1:], **arguments, **knobs)
         model.set_weights([values(rng, variable) for variable in model.weights])
         answer = model.predict_on_batch(example)
