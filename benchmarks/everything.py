@@ -5,15 +5,17 @@
     python benchmarks/everything.py --parts inference --models resnet50 mobilenet_v2 --precisions bfloat16
 
 Inference at batch 1 and 16, build, first and later training steps beside `model.fit`, training beside torchvision, and
-our network in each engine and in int8. Of ours and of the peers every form is measured and the best counts, also
-without what PyTorch makes of frozen weights; `--quick` measures three networks, and of each library what is expected to
-win. Each answer is one line of the results' file: a
-run that was killed goes on where it was, and what was measured with other options is refused. The tables are written
-again after each answer. One machine, nothing else running: the load at the start is told.
+our network in each engine and in int8; in bfloat16 where the processor computes it, and int8 is beside float32
+elsewhere. Of ours and of the peers every form is measured and the best counts, also without what PyTorch makes of
+frozen weights; `--quick` measures three networks, and of PyTorch's forms those that are expected to win. Each answer
+is one line of the results' file: a run that was killed goes on where it was, and what was measured with other options
+is refused. The tables are written again after each answer. One machine, nothing else running: the load at the start is
+told.
 """
 
 import argparse
 import dataclasses
+import itertools
 import json
 import statistics
 import sys
@@ -45,12 +47,14 @@ BATCHES = (1, 16)
 TARGETS = {"float32": 1.5, "bfloat16": 2.0}
 NUM_AIMED, NUM_NETWORKS = 10, 12
 INT8_TARGET = 1.3  # against bfloat16, where the processor has AMX or VNNI
+BFLOAT16 = {"AMX", "AVX512-BF16"}  # what computes it, of `benchmark.machine()["extensions"]`
 BUILD_TARGET, FIRST_STEP_TARGET, STEADY_TARGET, TRAINING_TARGET = 0.5, 1 / 3, 1.15, 1.0
 
-# With `--quick` only what is expected to win: compiling takes most of the time.
-FROZEN = "compiled, frozen"
-QUICK_SLOW_ENGINES = ("litert", "onnxruntime")
-QUICK_FORMS = (FROZEN,)
+# With `--quick` what is expected to win, and what costs nothing: compiling takes most of the time, and so does int8 in
+# all engines.
+FROZEN, NOT_FROZEN = "compiled, frozen", ("compiled", "compiled, channels last")
+QUICK_FORMS = (FROZEN, "eager, channels last")
+QUICK_INT8 = ("tensorflow", "openvino")
 QUICK_TRAINING = ("Trainer", "model.fit", "compiled, channels last")
 
 
@@ -91,10 +95,10 @@ class Results:
 
 
 def inference(model: str, precision: str, options: argparse.Namespace) -> dict[str, Any]:
-    """All forms of a network in a precision; int8 has no peers, and is measured beside our bfloat16."""
+    """All forms of a network in a precision; int8 has no peers, and is measured beside ours in `options.wide`."""
     if precision == "int8":
-        rows = benchmark.forms(model, None, ["bfloat16", "int8"])
-        rows = [row for row in rows if not (options.quick and row.form in QUICK_SLOW_ENGINES)]
+        rows = benchmark.forms(model, None, [options.wide, "int8"])
+        rows = [row for row in rows if not options.quick or row.form in QUICK_INT8]
         return _compared(model, rows, options)
     have = benchmark.NETWORKS[model]
     others = [peer for peer in options.peers if peer not in have or have[peer]]
@@ -103,7 +107,6 @@ def inference(model: str, precision: str, options: argparse.Namespace) -> dict[s
     rows = benchmark.forms(model, None, [precision], others)
     if options.quick:
         rows = [row for row in rows if row.who not in ("torchvision", "timm") or row.form in QUICK_FORMS]
-        rows = [row for row in rows if row.form not in QUICK_SLOW_ENGINES]
     return _compared(model, rows, options)
 
 
@@ -153,7 +156,7 @@ def inference_table(comparisons: Iterable[benchmark.Comparison]) -> list[str]:
             ratio = theirs.p50_ms / ours.p50_ms
             times.setdefault((precision, batch, ""), {})[comparison.model] = ratio
             others = " | |"
-            if any(row.form.form in train_peers.TORCH_FORMS for row in thawed):
+            if any(row.form.form in NOT_FROZEN for row in thawed):
                 other = tables.best(thawed, precision, batch, is_ours=False)
                 assert other, "there is one that is not frozen"
                 gain = other.p50_ms / ours.p50_ms
@@ -242,18 +245,18 @@ def training_table(rows: dict[str, list[dict[str, Any]]]) -> list[str]:
 
 
 def int8_table(comparisons: Iterable[benchmark.Comparison]) -> list[str]:
-    """Our best in int8 against our best in bfloat16, of those comparisons that have both."""
-    lines = ["| network | batch | bfloat16 | ms | int8 | ms | times | target |",
+    """Our best in int8 against our best in what was measured beside it, of those comparisons that have both."""
+    lines = ["| network | batch | beside | ms | int8 | ms | times | target |",
              "| --- | ---: | --- | ---: | --- | ---: | ---: | --- |"]  # fmt: skip
     for comparison in comparisons:
-        for batch in BATCHES:
-            wide = tables.best(comparison.measured, "bfloat16", batch, is_ours=True)
+        for batch, precision in itertools.product(BATCHES, ("float32", "bfloat16")):
+            wide = tables.best(comparison.measured, precision, batch, is_ours=True)
             low = tables.best(comparison.measured, "int8", batch, is_ours=True)
             if wide and low:
                 ratio = wide.p50_ms / low.p50_ms
                 lines.append(
-                    f"| {comparison.model} | {batch} | {wide.form.form} | {wide.p50_ms:.1f} | {low.form.form} | "
-                    f"{low.p50_ms:.1f} | {ratio:.2f} | {verdict(ratio, INT8_TARGET)} |"
+                    f"| {comparison.model} | {batch} | {precision}, {wide.form.form} | {wide.p50_ms:.1f} | "
+                    f"{low.form.form} | {low.p50_ms:.1f} | {ratio:.2f} | {verdict(ratio, INT8_TARGET)} |"
                 )
     return lines
 
@@ -282,9 +285,11 @@ def page(answers: dict[str, Any], machine: dict[str, Any], command: str) -> str:
     quantised = [comparison for key, comparison in found.items() if key.endswith("int8")]
     comparisons = [comparison for key, comparison in found.items() if not key.endswith("int8")]
     text = [tables.page([], machine, command).replace("# Benchmark", "# Everything, beside its peers").rstrip(), ""]
+    if not BFLOAT16 & {*machine["extensions"]}:
+        text += ["Without AMX and AVX512-BF16, as here, bfloat16 is left out, and int8 is beside float32.", ""]
     sections: tuple[tuple[str, Callable[[Any], list[str]], Any], ...] = (
         ("Inference: the best of our forms against the best of the peers'", inference_table, comparisons),
-        ("Our networks in int8 beside bfloat16", int8_table, quantised),
+        ("Our networks in int8", int8_table, quantised),
         ("Our networks in each engine", engines_table, comparisons),
         ("Training beside torchvision, batches of 16, SGD with momentum", training_table, answers["training"]),
         ("First step and later ones beside `model.fit`", steps_table, answers["steps"]),
@@ -340,7 +345,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--one-torch", action="store_true", help="timm only where torchvision lacks the network: each "
                         "form has a process, and eleven of VGG-16 are more than 24 GB hold")  # fmt: skip
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="(default: all)")
-    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS, help="(default: all)")
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS,
+                        help="(default: all, bfloat16 where the processor computes it)")  # fmt: skip
     parser.add_argument("--repeats", type=int, default=7, help="rounds of inference (default: 7)")
     parser.add_argument("--seconds", type=float, default=0.3, help="of a form in a round, at least (default: 0.3)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of training, builds of a network (default: 3)")
@@ -352,6 +358,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     options.trained = options.trained or list(QUICK_TRAINED if options.quick else TRAINED)
     options.one_torch |= options.quick
     machine = benchmark.machine()
+    options.wide = "bfloat16" if BFLOAT16 & {*machine["extensions"]} else "float32"
+    options.precisions = options.precisions or list(dict.fromkeys(["float32", options.wide, "int8"]))
     kept = {name: getattr(options, name) for name in ("repeats", "seconds", "rounds", "quick", "one_torch")}
     kept["peers"] = list(options.peers)
     try:

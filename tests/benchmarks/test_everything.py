@@ -57,8 +57,8 @@ def test_the_page_says_what_was_hit_and_what_was_missed(answers):
         "- float32, batch 1: at least 1.5 times on 0 of 1 networks (a subset); lowest 1.25 (resnet50), median 1.25",
         "- float32, batch 16, without frozen weights: at least 1.5 times on 1 of 1 networks (a subset); lowest 2.00 "
         "(resnet50), median 2.00",
-        "| resnet50 | 1 | openvino | 5.0 | openvino | 2.5 | 2.00 | hit |",
-        "| resnet50 | 16 | openvino | 60.0 | openvino | 50.0 | 1.20 | missed: 1.20, not 1.30 |",
+        "| resnet50 | 1 | bfloat16, openvino | 5.0 | openvino | 2.5 | 2.00 | hit |",
+        "| resnet50 | 16 | bfloat16, openvino | 60.0 | openvino | 50.0 | 1.20 | missed: 1.20, not 1.30 |",
         "| resnet50 | float32 | openvino | 8.0 | 160.0 | 2.50 | 1.25 |",
         "| resnet50 | float32 | 6.00 | compiled | 7.50 | 4.00 | 0.80 | missed: 0.80, not 1.00 |",
         "| first step, s | 2.00 | 8.00 | 0.25 | hit |",
@@ -114,8 +114,27 @@ def test_the_tables_are_written_after_each_answer(tmp_path, monkeypatch, answers
     assert "| resnet50 | float32 | 16 | openvino | 160.0 | timm, compiled, frozen | 240.0 | 1.50 |" in path.read_text()
     monkeypatch.setattr(everything, "inference", lambda model, precision, options: known[f"{model} {precision}"])
     everything.main(command)
-    assert "## Our networks in int8 beside bfloat16" in path.read_text()
+    assert "## Our networks in int8" in path.read_text()
     assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("extensions", "asked", "wide"),
+    [(["AVX512-VNNI"], "float32 int8", "float32"), (["AMX", "AVX512-BF16"], "float32 bfloat16 int8", "bfloat16")],
+)
+def test_bfloat16_is_measured_where_the_processor_computes_it(monkeypatch, answers, capsys, extensions, asked, wide):
+    seen = []
+
+    def inference(model, precision, options):
+        seen.append((precision, options.wide))
+        return answers["inference"]["resnet50 int8" if precision == "int8" else "resnet50 float32"]
+
+    monkeypatch.setattr(everything, "inference", inference)
+    machine = {**benchmark.machine(), "extensions": extensions}
+    monkeypatch.setattr(benchmark, "machine", lambda: machine)
+    everything.main(["--parts", "inference", "--models", "resnet50"])
+    assert seen == [(precision, wide) for precision in asked.split()]
+    assert ("bfloat16 is left out" in capsys.readouterr().out) == (wide == "float32")
 
 
 def test_the_networks_are_those_of_the_goal():
