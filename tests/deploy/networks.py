@@ -8,6 +8,12 @@ from keras import layers
 from zoo.deploy import engines, formats
 
 
+def needs(name):
+    """Skip a test where an engine is not installed."""
+    if name not in engines.installed():
+        pytest.skip(f"{name} is not installed")
+
+
 def needs_format(name, int8=False):
     """Skip a test where the packages for a format are not installed."""
     item = formats.FORMATS[name]

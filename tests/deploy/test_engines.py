@@ -4,17 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from deploy.networks import of_any_size, of_words, pictures, two_outputs
+from deploy.networks import needs, of_any_size, of_words, pictures, two_outputs
 
 import zoo
 from zoo.deploy import engines, fold
 
 PAIRS = [(name, precision) for name, engine in engines.ENGINES.items() for precision in engine.precisions]
-
-
-def needs(name):
-    if name not in engines.installed():
-        pytest.skip(f"{name} is not installed")
 
 
 @pytest.mark.parametrize(("name", "precision"), PAIRS)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 import pytest
-from deploy.networks import of_any_size, of_words, pictures, two_outputs
+from deploy.networks import needs, of_any_size, of_words, pictures, two_outputs
 from PIL import Image
 
 from zoo.deploy import Predictor, choices, differences, engines, example_inputs, export, fold, predictor
@@ -103,9 +103,8 @@ def test_shapes_are_compiled_as_they_come():
         Predictor(model)
 
 
-def changed(name, change):
-    """TensorFlow under another name, with something done to its calls."""
-    own = engines.ENGINES["tensorflow"]
+def changed(name, change, own=engines.ENGINES["tensorflow"]):
+    """An engine, such as TensorFlow, under a name, with something done to its calls."""
 
     def start(*arguments):
         run = own.start(*arguments)
@@ -213,13 +212,8 @@ def test_a_choice_is_for_what_it_was_measured_on(other, started):
 def test_a_choice_that_no_longer_agrees_with_keras_is_measured_again(home, started, monkeypatch):
     model = two_outputs()
     Predictor(model, batch_sizes=(1,))
-    own = engines.ENGINES["fast"]
-
-    def start(*arguments):
-        run = own.start(*arguments)
-        return lambda images: [value + 1 for value in run(images)]
-
-    monkeypatch.setitem(engines.ENGINES, "fast", dataclasses.replace(own, start=start))
+    wrong = changed("fast", lambda run, images: [value + 1 for value in run(images)], engines.ENGINES["fast"])
+    monkeypatch.setitem(engines.ENGINES, "fast", wrong)
     found = Predictor(model, batch_sizes=(1,))
     assert (found.engine, "fast answers otherwise than Keras" in found.why) == ("slow", True)
     (kept,) = (home / "engines").iterdir()
@@ -300,8 +294,7 @@ def by_pillow(picture):
 
 @pytest.mark.parametrize("engine", ["tensorflow", "openvino", "onnxruntime", "litert"])
 def test_pictures_of_any_size_are_resized(engine, model, photographs):
-    if engine not in engines.installed():
-        pytest.skip(f"{engine} is not installed")
+    needs(engine)
     expected = np.asarray(model(np.stack([by_pillow(picture) for picture in photographs]))["policy"])
     with Predictor(model, engine=engine, batch_sizes=(1, 4), include_preprocessing=SQUASH, resize=True) as found:
         np.testing.assert_allclose(found(photographs)["policy"], expected, atol=1e-5)
@@ -380,8 +373,7 @@ def heads():
 @pytest.mark.parametrize("engine", ["tensorflow", "openvino", "onnxruntime", "litert"])
 @pytest.mark.parametrize("scaling", [None, Preprocessing(resize_size=None, crop_size=None)])
 def test_outputs_of_a_list_keep_their_names(engine, scaling):
-    if engine not in engines.installed():
-        pytest.skip(f"{engine} is not installed")
+    needs(engine)
     model = heads()
     found = Predictor(model, engine=engine, batch_sizes=(2,), include_preprocessing=scaling or False)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype("uint8")

@@ -48,64 +48,48 @@ def test_twenty_kills_change_nothing_but_time(tmp_path):
     assert (killed.folder / "best.json").read_text() == (whole.folder / "best.json").read_text()
 
 
+def session(folder, space, options):
+    """One process of a search in `folder / "a"`, by a space that ends it now and then."""
+    (folder / "crashing.py").write_text(f"import os, traceback\ndef space(hp):\n{space}")
+    script = f"import tuning; tuning.search('simple_cnn', out='a', space='crashing:space', epochs=1, {options})"
+    environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)])}
+    return subprocess.run(
+        [sys.executable, "-c", script], env=environment, cwd=folder, capture_output=True, timeout=600, check=False
+    )
+
+
 def test_a_trial_that_crashes_its_process_fails_and_the_search_goes_on(tmp_path):
-    (tmp_path / "crashing.py").write_text(
-        "import os\n"
-        "def space(hp):\n"
+    space = (
         "    filters = hp.Choice('filters', [8, 9, 10])\n"
         "    if filters == 9 and 'KERASTUNER_TUNER_ID' in os.environ: os.abort()\n"
         "    return {'knobs': {'filters': (filters, 8)}}\n"
     )
-    script = (
-        f"import tuning; tuning.search('simple_cnn', out={str(tmp_path / 'a')!r}, space='crashing:space', "
-        "tuner='grid', trials=3, epochs=1, workers=2)"
-    )
-    environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
-    subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, timeout=600, check=True)
+    assert session(tmp_path, space, "tuner='grid', trials=3, workers=2").returncode == 0
     trials = {trial.id: trial for trial in tuning.open_search(tmp_path / "a").trials}
     assert [trials[name].status for name in sorted(trials)] == ["COMPLETED", "FAILED", "COMPLETED"]
     assert trials["0001"].message == "the process crashed 3 times in this trial, each time after 0 epochs"
 
 
 def test_a_crash_of_the_search_itself_is_noted(tmp_path):
-    (tmp_path / "crashing.py").write_text(
-        "import os, traceback\n"
-        "def space(hp):\n"
+    space = (
         "    filters = hp.Choice('filters', [8, 9])\n"
         "    in_trial = any(frame.name == 'outcome' for frame in traceback.extract_stack())\n"
         "    if filters == 9 and in_trial: os.abort()\n"
         "    return {'knobs': {'filters': (filters, 8)}}\n"
     )
-    script = (
-        "import tuning; tuning.search('simple_cnn', out='a', space='crashing:space', tuner='grid', trials=2, epochs=1)"
-    )
-    environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
-    codes = [
-        subprocess.run([sys.executable, "-c", script], env=environment, cwd=tmp_path, capture_output=True, check=False)
-        for _ in range(2)
-    ]
-    assert [done.returncode for done in codes] == [-6, -6]
+    assert [session(tmp_path, space, "tuner='grid', trials=2").returncode for _ in range(2)] == [-6, -6]
     events = [line for line in tuning.open_search(tmp_path / "a").log.lines() if line["event"] == "crashed"]
     assert [(line["trial"], line["how"]) for line in events] == [("0001", "Fatal Python error: Aborted")]
 
 
 def test_a_trial_of_optuna_that_crashes_its_process_fails_in_the_end(tmp_path):
     pytest.importorskip("optuna")
-    (tmp_path / "crashing.py").write_text(
-        "import os, traceback\n"
-        "def space(hp):\n"
+    space = (
         "    filters = hp.Choice('filters', [8, 9])\n"
         "    if any(frame.name == 'outcome' for frame in traceback.extract_stack()): os.abort()\n"
         "    return {'knobs': {'filters': (filters, 8)}}\n"
     )
-    script = (
-        "import tuning; tuning.search('simple_cnn', out='a', space='crashing:space', tuner='tpe', trials=2, epochs=1)"
-    )
-    environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
-    for _ in range(4):
-        line = [sys.executable, "-c", script]
-        done = subprocess.run(line, env=environment, cwd=tmp_path, capture_output=True, check=False)
-        assert done.returncode == -6
+    assert [session(tmp_path, space, "tuner='tpe', trials=2").returncode for _ in range(4)] == [-6] * 4
     log = tuning.open_search(tmp_path / "a").log
     assert [line["trial"] for line in log.lines() if line["event"] == "crashed"] == ["0000"] * 3
     assert [(trial.id, trial.status) for trial in log.trials()] == [("0000", "FAILED")]

@@ -16,7 +16,7 @@ import numpy as np
 from zoo.data.dataset import Compared, Dataset, OnBad, Source
 from zoo.data.errors import DataError, printable
 from zoo.data.pictures import FORMATS, decode, quiet_pillow, read, read_with_status
-from zoo.data.splits import SPLIT_NAMES, SPLITS, group_names, stratified
+from zoo.data.splits import SPLIT_NAMES, SPLITS, groups_by_name, stratified
 from zoo.messages import some
 
 # Under "skip" so many files may be bad, or this fraction of all, whichever is more.
@@ -50,10 +50,7 @@ def load(name: str, root: Path, split_seed: int, on_bad: OnBad, group_by: str | 
         refuse_too_many(root, bad, len(everything))
     good = {part: [item for item in items if not item.fault] for part, items in found.items()}
     classes = _classes(root, parts, good)
-    groups = None
-    if group_by is not None:
-        names = [item.name for items in good.values() for item in items]
-        groups = dict(zip(names, group_names(names, group_by), strict=True))
+    groups = groups_by_name([item.name for items in good.values() for item in items], group_by)
     splits = _splits(good, classes, split_seed, groups)
     if empty := [split for split in SPLITS if not len(splits.get(split, ()))]:
         counts = ", ".join(f"{split} {len(items)}" for split, items in splits.items())

@@ -104,6 +104,15 @@ def group_names(names: Sequence[str], group_by: str) -> list[str]:
     return [name if match is None or match[1] is None else match[1] for name, match in zip(names, matches, strict=True)]
 
 
+def groups_by_name(names: Sequence[str], group_by: str | None) -> dict[str, str] | None:
+    """The group of each name, before names are divided or left out; None without an expression.
+
+    Raises:
+        DataError: As `group_names`.
+    """
+    return None if group_by is None else dict(zip(names, group_names(names, group_by), strict=True))
+
+
 def _hashes(keys: Sequence[str], seed: int) -> np.ndarray:
     return np.array([hashlib.sha256(f"{seed}/{key}".encode("utf-8", "surrogateescape")).digest() for key in keys])
 

@@ -11,7 +11,6 @@ import datetime
 import hashlib
 import importlib.metadata
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +46,7 @@ class Choice:
 def place(
     model: keras.Model, shape: tuple[int, ...], batch_sizes: Sequence[int], precision: str, threads: int | None
 ) -> Path | None:
-    """The file of a choice, whether it is there or not; None where the network cannot be told from others, or no cache
-    can be."""
+    """The file of a choice, there or not; None where the network cannot be told from others, or no cache can be."""
     try:
         network, root = _structure(model), cache.root()
     except (NotImplementedError, TypeError, ValueError, RuntimeError):  # a layer without a config; nobody's home
@@ -86,7 +84,7 @@ def recall(path: Path) -> Choice | None:
 def keep(path: Path, engine: str, why: str) -> None:
     """Write a choice; where the cache cannot be written, the next start measures again."""
     with contextlib.suppress(OSError):
-        os.makedirs(path.parent, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {"engine": engine, "why": why, "date": datetime.date.today().isoformat()})
 
 

@@ -1,6 +1,6 @@
 """How far answers are from those of Keras."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -12,10 +12,16 @@ from zoo.deploy.graphs import output_names
 
 def expected_of(model: keras.Model, examples: np.ndarray, size: int = 16) -> list[np.ndarray]:
     """What Keras answers for examples, `size` of them at once, as `flat` gives what an engine answers."""
-    parts = []
-    for start in range(0, len(examples), size):
-        outputs = keras.tree.map_structure(np.asarray, model(examples[start : start + size], training=False))
-        parts.append(flat(by_name(model, outputs)))
+
+    def answer(part: np.ndarray) -> Answer:
+        return by_name(model, keras.tree.map_structure(np.asarray, model(part, training=False)))
+
+    return in_batches(answer, examples, size)
+
+
+def in_batches(answer: Callable[[np.ndarray], Answer], examples: np.ndarray, size: int) -> list[np.ndarray]:
+    """What `flat` gives of the answers for examples, `size` of them at once."""
+    parts = [flat(answer(examples[start : start + size])) for start in range(0, len(examples), size)]
     return [np.concatenate(values) for values in zip(*parts, strict=True)]
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.deploy import engines, formats
-from zoo.deploy.differences import by_name, expected_of, flat, relative_difference
+from zoo.deploy.differences import by_name, expected_of, flat, in_batches, relative_difference
 from zoo.deploy.folding import fold
 from zoo.deploy.graphs import Graph, fixed, input_of, output_names
 from zoo.files import sha256, sync_folder, write_json
@@ -265,8 +265,7 @@ def _compared(
     """How the file answers in its own runtime, at two sizes of batch; raises where that is not what Keras answers."""
     shape = examples.shape[1:]
     one = written.start("float32", 1, None, shape)
-    single = [flat(one(example[np.newaxis])) for example in examples]
-    found = [np.concatenate(values) for values in zip(*single, strict=True)]
+    found = in_batches(one, examples, 1)
     several = min(len(examples), 3)
     together = flat(written.start("float32", several, None, shape)(examples[:several]))
     to, int8 = written.manifest["to"], written.manifest["precision"] == "int8"

@@ -1,6 +1,7 @@
 """A network as one TensorFlow function: what every engine is made from."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,19 +93,10 @@ def trace(
     _, dtype = input_of(model)
     shape = (None, *input_shape)
     names = output_names(model) if outputs is None else outputs
-    trainable, others = model.trainable_variables, model.non_trainable_variables
-    linear = {id(item) for layer in model._flatten_layers() if type(layer) in LINEAR for item in layer.variables}
-    everything = (*trainable, *others)
-    variables = [item for item in everything if weights_as_inputs and (len(item.shape) > 1 or id(item) in linear)]
-    small = {id(item): item.numpy() for item in everything if len(item.shape) <= 1}
+    variables, run = _stateless(model) if weights_as_inputs else ([], functools.partial(model, training=False))
 
     def call(images: tf.Tensor, *weights: tf.Tensor) -> list[tf.Tensor]:
-        if weights_as_inputs:
-            known = small | {id(item): value for item, value in zip(variables, weights, strict=True)}
-            states = ([tf.convert_to_tensor(known[id(item)]) for item in part] for part in (trainable, others))
-            given, _ = model.stateless_call(*states, images, training=False)
-        else:
-            given = model(images, training=False)
+        given = run(images, *weights)
         values = [given[name] for name in names] if isinstance(given, dict) else keras.tree.flatten(given)
         return [tf.cast(value, tf.float32) if value.dtype.is_floating else value for value in values]
 
@@ -113,6 +105,22 @@ def trace(
     function = tf.function(call, input_signature=signature, autograph=False).get_concrete_function()
     taken = {tensor.name: item for tensor, item in zip(function.inputs[1:], variables, strict=False)}
     return Graph(function, shape, dtype, names, None if weights_as_inputs else model, taken)
+
+
+def _stateless(model: keras.Model) -> tuple[list[keras.Variable], Callable[..., Any]]:
+    """Kernels and biases, and the model as a function of examples and of their values; the rest is constant."""
+    trainable, others = model.trainable_variables, model.non_trainable_variables
+    linear = {id(item) for layer in model._flatten_layers() if type(layer) in LINEAR for item in layer.variables}
+    variables = [item for item in (*trainable, *others) if len(item.shape) > 1 or id(item) in linear]
+    inputs = {id(item): place for place, item in enumerate(variables)}
+    constants = {id(item): item.numpy() for item in (*trainable, *others) if id(item) not in inputs}
+
+    def run(images: tf.Tensor, *weights: tf.Tensor) -> Any:
+        known = constants | {key: weights[place] for key, place in inputs.items()}
+        states = ([tf.convert_to_tensor(known[id(item)]) for item in part] for part in (trainable, others))
+        return model.stateless_call(*states, images, training=False)[0]
+
+    return variables, run
 
 
 def module(graph: Graph) -> tf.Module:

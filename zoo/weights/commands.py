@@ -15,8 +15,6 @@ from zoo.builder import build_for_conversion
 from zoo.files import sha256
 from zoo.weights import cache, evaluation, published, store
 
-EVALUATED_AT_ONCE = 32
-
 _MARKDOWN = ("weights", "source", "licence", "top-1 %", "top-5 %", "measured on", "parity on random weights",
              "accuracy measured here")  # fmt: skip
 _HEADER = ("weights", "top-1 %", "top-5 %", "licence", "size", "reader", "cached")
@@ -130,7 +128,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     preprocessing = zoo.weights.Preprocessing.from_record(row)
     shape = (*(preprocessing.size or ()), preprocessing.channels)
     model = zoo.create_model(row.model, weights=row.tag, input_shape=shape, classifier_activation=None)
-    batch_size = EVALUATED_AT_ONCE if arguments.batch_size is None else arguments.batch_size
+    batch_size = evaluation.AT_ONCE if arguments.batch_size is None else arguments.batch_size
     answer = predictor(arguments, model, batch_size)
     with _bar("pictures", is_download=False) as progress:
         found = evaluation.evaluate(model, preprocessing, path, batch_size=batch_size, progress=progress, answer=answer)

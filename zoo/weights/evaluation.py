@@ -22,6 +22,8 @@ from zoo.messages import some
 from zoo.weights.imagenet import NUM_CLASSES, imagenet_classes
 from zoo.weights.preprocessing import Preprocessing
 
+# Pictures that the network sees at once, if nobody says.
+AT_ONCE = 32
 _TOP = 5
 _BATCHES_AHEAD = 2
 _SPLITS = ("train", "val", "valid", "validation", "test")
@@ -55,7 +57,7 @@ def evaluate(
     preprocessing: Preprocessing,
     folder: str | os.PathLike,
     *,
-    batch_size: int = 32,
+    batch_size: int = AT_ONCE,
     progress: Callable[[int, int], None] | None = None,
     answer: Callable[[np.ndarray], Any] | None = None,
 ) -> Accuracy:

@@ -22,7 +22,7 @@ from zoo.data.audio.front_end import FrontEnd
 from zoo.data.dataset import OnBad
 from zoo.data.errors import DataError, printable
 from zoo.data.folder import split_folders
-from zoo.data.splits import group_names
+from zoo.data.splits import groups_by_name
 from zoo.messages import some
 
 RATE = 16_000
@@ -235,10 +235,8 @@ def load(name: str, rest: str, split_seed: int, on_bad: OnBad, group_by: str | N
     parts, classes = {}, sorted({_label(path, folders[part]) for part, own in paths.items() for path in own})
     if len(classes) < 2:
         raise DataError(f"{shown} has {len(classes)} classes with {', '.join(SUFFIXES)} files; classifying needs two.")
-    digest, groups = hashlib.sha256(), None
-    if group_by is not None:
-        everything = [name_of(path) for own in paths.values() for path in own]
-        groups = dict(zip(everything, group_names(everything, group_by), strict=True))
+    digest = hashlib.sha256()
+    groups = groups_by_name([name_of(path) for own in paths.values() for path in own], group_by)
     _require_soundfile()
     for part, own in paths.items():
         with ThreadPoolExecutor() as pool:

@@ -12,7 +12,7 @@ from zoo.data.errors import DataError, printable
 from zoo.data.folder import split_folders
 from zoo.data.signals.makers import CBF_CLASSES, CONTROL_CLASSES, make_cbf, make_synthetic_control
 from zoo.data.signals.recordings import DAMAGED, SUFFIXES, Options, cut, read_folder, read_recording
-from zoo.data.splits import SPLIT_NAMES, SPLITS, group_names
+from zoo.data.splits import SPLIT_NAMES, SPLITS, groups_by_name
 from zoo.messages import some
 
 _TABLES = (".csv", ".tsv", ".txt")
@@ -64,9 +64,8 @@ def _recordings(name: str, root: Path, split_seed: int, group_by: str | None, op
              for part, (values, labels, _) in read.items()}  # fmt: skip
     names = {part: own for part, (_, _, own) in read.items()}
     groups = {part: [item.partition("#")[0] for item in own] for part, own in names.items()}
-    if group_by is not None:
-        recordings = [recording for own in groups.values() for recording in own]
-        group_of = dict(zip(recordings, group_names(recordings, group_by), strict=True))
+    group_of = groups_by_name([recording for own in groups.values() for recording in own], group_by)
+    if group_of is not None:
         groups = {part: [group_of[recording] for recording in own] for part, own in groups.items()}
     printed = tuple(map(printable, classes))
     return _dataset(name, parts, printed, split_seed, shown, "as its owner says", options, names, groups)
