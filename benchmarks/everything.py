@@ -139,14 +139,17 @@ def verdict(value: float, target: float, *, is_least: bool = True) -> str:
     return f"missed: {value:.2f}, not {target:.2f}"
 
 
-def inference_table(comparisons: Iterable[benchmark.Comparison]) -> list[str]:
-    """The best of ours against the best of the libraries, and what they come to; again without frozen weights.
+def inference_table(comparisons: Sequence[benchmark.Comparison]) -> list[str]:
+    """The best of ours against the best of the libraries, and what they come to; again without frozen weights, where
+    other compiled forms were measured.
 
     A library's forms are those it comes with; ours through Keras's export is nobody's, and does not count here.
     """
-    lines = ["| network | precision | batch | best of ours | ms | best peer | ms | times | target | best peer without "
-             "frozen weights | ms | times |",
-             "| --- | --- | ---: | --- | ---: | --- | ---: | ---: | --- | --- | ---: | ---: |"]  # fmt: skip
+    others = any(row.form.form in NOT_FROZEN for comparison in comparisons for row in comparison.measured)
+    lines = ["| network | precision | batch | best of ours | ms | best peer | ms | times | target |",
+             "| --- | --- | ---: | --- | ---: | --- | ---: | ---: | --- |"]  # fmt: skip
+    if others:
+        lines = [lines[0] + " best peer without frozen weights | ms | times |", lines[1] + " --- | ---: | ---: |"]
     times: dict[tuple[str, int, str], dict[str, float]] = {}
     for comparison in comparisons:
         rows = [row for row in comparison.measured if row.form.who in (peers.OURS, *peers.LIBRARIES)]
@@ -155,18 +158,19 @@ def inference_table(comparisons: Iterable[benchmark.Comparison]) -> list[str]:
             precision, batch = ours.form.precision, ours.batch
             ratio = theirs.p50_ms / ours.p50_ms
             times.setdefault((precision, batch, ""), {})[comparison.model] = ratio
-            others = " | |"
+            lines.append(
+                f"| {comparison.model} | {precision} | {batch} | {ours.form.form} | {ours.p50_ms:.1f} | "
+                f"{theirs.form.who}, {theirs.form.form} | {theirs.p50_ms:.1f} | {ratio:.2f} | "
+                f"{verdict(ratio, TARGETS[precision])} |"
+            )
             if any(row.form.form in NOT_FROZEN for row in thawed):
                 other = tables.best(thawed, precision, batch, is_ours=False)
                 assert other, "there is one that is not frozen"
                 gain = other.p50_ms / ours.p50_ms
                 times.setdefault((precision, batch, ", without frozen weights"), {})[comparison.model] = gain
-                others = f"{other.form.who}, {other.form.form} | {other.p50_ms:.1f} | {gain:.2f}"
-            lines.append(
-                f"| {comparison.model} | {precision} | {batch} | {ours.form.form} | {ours.p50_ms:.1f} | "
-                f"{theirs.form.who}, {theirs.form.form} | {theirs.p50_ms:.1f} | {ratio:.2f} | "
-                f"{verdict(ratio, TARGETS[precision])} | {others} |"
-            )
+                lines[-1] += f" {other.form.who}, {other.form.form} | {other.p50_ms:.1f} | {gain:.2f} |"
+            elif others:
+                lines[-1] += " | | |"
     lines.append("")
     for (precision, batch, which), ratios in sorted(times.items(), key=lambda item: item[0][2]):
         target = TARGETS[precision]
