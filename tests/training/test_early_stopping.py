@@ -241,6 +241,8 @@ def test_auto_believes_the_metric_before_its_name():
     [
         ("val_top_5_accuracy", "max"),
         ("val_head_auc", "max"),
+        ("val_auc_1", "max"),
+        ("mse_2", "min"),
         ("val_mean_io_u", "max"),
         ("val_pixel_error", "min"),
         ("loss", "min"),

@@ -256,5 +256,8 @@ def test_direction_goes_by_the_name():
     assert [direction(name) for name in ("val_loss", "val_accuracy", "top_5_accuracy", "auc", "error")] == [
         "min", "max", "max", "max", "min"
     ]  # fmt: skip
+    assert [direction(name) for name in ("val_auc_1", "precision_12", "val_loss_1", "r2_score")] == [
+        "max", "max", "min", "max"
+    ]  # fmt: skip
     for metric in (keras.metrics.MeanIoU(3, name="mean_io_u"), keras.metrics.BinaryIoU([1]), keras.metrics.IoU(3, [1])):
         assert direction(f"val_{metric.name}") == "max"

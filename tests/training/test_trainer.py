@@ -250,6 +250,23 @@ def test_a_missing_metric_is_refused_before_the_first_step(tmp_path):
     assert int(trainer.optimizer.iterations.numpy()) == 0
 
 
+def test_a_callback_may_stop_a_training_before_its_first_epoch():
+    class Never(keras.callbacks.Callback):
+        ended = None
+
+        def on_train_begin(self, logs=None):
+            self.model.stop_training = True
+
+        def on_train_end(self, logs=None):
+            self.ended = logs
+
+    model, never = make_model(), Never()
+    before = model.get_weights()
+    assert (make_trainer(model).fit(Batches(), epochs=2, callbacks=[never]), never.ended) == ([], {})
+    for ours, theirs in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_a_metric_of_unknown_direction_is_refused_before_the_first_step():
     trainer = make_trainer(metrics=[keras.metrics.SparseCategoricalAccuracy(name="score")])
     with pytest.raises(ValueError, match="Whether more or less of 'score' is better is not known. Give mode='max'"):

@@ -1,5 +1,14 @@
 """The error that all faults of data end in."""
 
+import tokenize
+import zipfile
+import zlib
+
+# What NumPy raises where a file is damaged: by the byte that is wrong, from the parts that read it.
+DAMAGED = (
+    OSError, ValueError, EOFError, RuntimeError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
+
 
 class DataError(ValueError):
     """Data that cannot be used; the message names what and where."""

@@ -81,8 +81,12 @@ def refuse_too_many(root: Path, bad: Mapping[str, str], total: int) -> None:
         )
 
 
-def split_folders(root: Path) -> dict[str, Path]:
+def split_folders(root: Path, *, ignore_files: bool = False) -> dict[str, Path]:
     """The folders that hold class folders: one for each split that has its own, or the root for "all".
+
+    Args:
+        root: Where they lie.
+        ignore_files: Whether files may lie beside the splits, as a corpus of text has its README there.
 
     Raises:
         DataError: There are splits and none for training, two folders for one, or beside them what belongs to none.
@@ -93,7 +97,8 @@ def split_folders(root: Path) -> dict[str, Path]:
         split = SPLIT_NAMES.get(entry.name.lower())
         # A class may be called "train", too; its folder holds pictures and no folders.
         if split is None or not entry.is_dir() or not any(inner.is_dir() for inner in _entries(entry)):
-            others.append(entry.name)
+            if entry.is_dir() or not ignore_files:
+                others.append(entry.name)
         elif split in own:
             raise DataError(f"{printable(str(root))} has two folders for {split}: {own[split].name}, {entry.name}.")
         else:

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from zoo import weights
-from zoo.training.stopping import RISING, Mode
+from zoo.training.stopping import Mode, direction, without_number
 
 # Ends of names of metrics of which less is better, for those whose object in the model does not say so.
 _FALLING = ("loss", "error", "crossentropy", "mae", "mse", "mape", "msle")
@@ -252,9 +252,9 @@ class EarlyStopping(keras.callbacks.Callback):
         for metric in sorted(known, key=lambda metric: -len(metric.name)):
             if told := getattr(metric, "_direction", None):
                 return "max" if told == "up" else "min"
-        if name.endswith(RISING):
+        if direction(name) == "max":
             return "max"
-        if name.endswith(_FALLING):
+        if without_number(name).endswith(_FALLING):
             return "min"
         raise ValueError(
             f"Whether more or less of {self.monitor!r} is better is not known. Give mode='max' or mode='min'. "

@@ -10,6 +10,7 @@ it fired (`explain`). `zoo.training.StopTraining` is the callback that runs one,
 
 import math
 import os
+import re
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ Logs = Mapping[str, float]
 Mode = Literal["auto", "min", "max"]
 
 # Metrics of which more is better, by the end of their name; of all others less is better.
-RISING = ("accuracy", "acc", "auc", "precision", "recall", "f1_score", "iou", "io_u", "r2_score", "cosine_similarity")
+_RISING = ("accuracy", "acc", "auc", "precision", "recall", "f1_score", "iou", "io_u", "r2_score", "cosine_similarity")
 
 
 def direction(metric: str, mode: Mode = "auto") -> Literal["min", "max"]:
@@ -28,7 +29,12 @@ def direction(metric: str, mode: Mode = "auto") -> Literal["min", "max"]:
         raise ValueError(f"mode must be 'auto', 'min' or 'max'. Received: mode={mode!r}")
     if mode != "auto":
         return mode
-    return "max" if metric.endswith(RISING) else "min"
+    return "max" if without_number(metric).endswith(_RISING) else "min"
+
+
+def without_number(metric: str) -> str:
+    """A metric's name without the number that Keras puts behind those of later metrics of a class, such as "auc_1"."""
+    return re.sub(r"_\d+$", "", metric)
 
 
 class Rule:

@@ -302,7 +302,9 @@ class Trainer:
                     self._go_back(bad, train, progress, saver, bad_batches)
                     continue
                 self._heed(signals, saver)
-        logs = {name: value for name, value in progress.history[-1].items() if name != "epoch"}
+        # A callback may have stopped the training before its first epoch.
+        last = progress.history[-1] if progress.history else {}
+        logs = {name: value for name, value in last.items() if name != "epoch"}
         with contextlib.ExitStack() as stack:
             stack.callback(saver.wait)
             self._swap_in_average()

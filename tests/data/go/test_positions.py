@@ -1,5 +1,6 @@
 """Games as data: shards, splits by game, symmetries of planes and moves together, what `zoo train` gets."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -67,7 +68,7 @@ def test_shards_hold_the_same_positions(games, tmp_path):
 
 
 def test_damaged_and_foreign_shards_are_refused(games, tmp_path):
-    write_shards(games[:2], encoder("simple"), tmp_path / "s")
+    count = write_shards(games[:2], encoder("simple"), tmp_path / "s")
     index = tmp_path / "s" / "index.json"
     text = index.read_text()
     index.write_text(json.dumps({**json.loads(text), "planes_version": 0}))
@@ -75,6 +76,12 @@ def test_damaged_and_foreign_shards_are_refused(games, tmp_path):
         read_shards(tmp_path / "s")
     index.write_text(text)
     shard = tmp_path / "s" / "shard_00000.npz"
+    whole = shard.read_bytes()
+    for place in range(0, len(whole), 37):
+        shard.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with contextlib.suppress(DataError):  # of a ZIP archive's bytes some mean nothing
+            assert len(read_shards(tmp_path / "s")) == count
+    shard.write_bytes(whole)
     shard.write_bytes(shard.read_bytes()[:-200])
     with pytest.raises(DataError, match="cannot be read as shards"):
         read_shards(tmp_path / "s")

@@ -116,6 +116,23 @@ def test_a_folder_of_class_folders_and_its_faults(tmp_path):
         zoo.data.load(f"text:{tmp_path / 'nothing.xyz'}")
 
 
+def test_a_folder_with_folders_for_its_splits(tmp_path):
+    (tmp_path / "README").write_text("A corpus comes with files beside its splits.")
+    folders = [f"{split}/{label}" for split in ("train", "test") for label in ("neg", "pos")]
+    for place in (f"{folder}/{index}.txt" for folder in folders for index in range(9)):
+        path = tmp_path / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(place)
+    dataset = zoo.data.load(f"text:{tmp_path}")
+    assert dataset.classes == ("neg", "pos")
+    assert {split: {name.split("/")[0] for name in part.names} for split, part in dataset.splits.items()} == {
+        "train": {"train"}, "validation": {"train"}, "test": {"test"}}  # fmt: skip
+    assert dataset.num_examples["test"] == 18
+    (tmp_path / "train" / "unsup").mkdir()
+    with pytest.raises(DataError, match=r"the classes of test are not those of train: unsup"):
+        zoo.data.load(f"text:{tmp_path}")
+
+
 def test_the_vocabulary_is_of_the_training_texts_alone(tmp_path):
     lines = [{"text": f"{split} word", "label": i % 2, "split": split} for split in ("train", "validation", "test")
              for i in range(4)]  # fmt: skip

@@ -5,7 +5,6 @@ A plane of a position is kept as bits, so that a million positions of AlphaGo's 
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import tensorflow as tf
 
 from zoo.data.augmentation import Augmentation, Mix
 from zoo.data.dataset import Dataset, Form, OnBad, Split
-from zoo.data.errors import DataError, printable
+from zoo.data.errors import DAMAGED, DataError, printable
 from zoo.data.go import symmetries
 from zoo.data.go.drawing import draw_stones
 from zoo.data.go.encoders import Encoder, encoder
@@ -208,7 +207,7 @@ def read_shards(folder: str | Path) -> Positions:
             raise ValueError(f"{index['positions']} positions expected, {len(joined['moves'])} found")
     except DataError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (*DAMAGED, KeyError) as error:
         raise DataError(f"{printable(str(folder))} cannot be read as shards: {error}.") from None
     names, fingerprints = (tuple(map(str, joined.pop(key))) for key in ("names", "fingerprints"))
     return Positions(index["size"], item, names=names, fingerprints=fingerprints, **joined)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from zoo.data.arrays import ArrayDataset, Arrays, carved
-from zoo.data.errors import DataError, printable
+from zoo.data.errors import DAMAGED, DataError, printable
 from zoo.data.folder import split_folders
 from zoo.data.signals.makers import CBF_CLASSES, CONTROL_CLASSES, make_cbf, make_synthetic_control
-from zoo.data.signals.recordings import DAMAGED, SUFFIXES, Options, cut, read_folder, read_recording
+from zoo.data.signals.recordings import SUFFIXES, Options, cut, read_folder, read_recording
 from zoo.data.splits import SPLIT_NAMES, SPLITS, groups_by_name
 from zoo.messages import some
 

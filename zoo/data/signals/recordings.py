@@ -2,9 +2,6 @@
 
 import dataclasses
 import math
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +10,11 @@ from typing import Any, Literal
 import numpy as np
 import scipy.signal
 
-from zoo.data.errors import DataError, printable
+from zoo.data.errors import DAMAGED, DataError, printable
 from zoo.data.signals.physionet import read_record
 from zoo.data.signals.sampling import downsample_by_2, upsample_by_2
 
 SUFFIXES = (".csv", ".txt", ".npy", ".hea")
-
-# What NumPy raises where a file is damaged: by the byte that is wrong, from the parts that read it.
-DAMAGED = (
-    OSError, ValueError, EOFError, RuntimeError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,9 +13,11 @@ import numpy as np
 
 from zoo.data.arrays import ArrayDataset, Arrays, carved
 from zoo.data.errors import DataError, printable
+from zoo.data.folder import split_folders
 from zoo.data.splits import SPLITS
 from zoo.data.text.encoding import ALPHABET, Encoder, fit_words, read_text
 from zoo.data.text.makers import make_order_task
+from zoo.messages import some
 
 # Words that a vocabulary has at most, and positions of a text of words: networks that read words take any number.
 MAX_WORDS, MAX_LENGTH = 20_000, 400
@@ -62,7 +64,7 @@ def load(name: str, path: Path, split_seed: int) -> TextDataset:
     """Texts with their classes: `order`, a .csv or .jsonl file, or a folder of class folders of text files.
 
     A CSV file has the columns `text` and `label`, a JSON Lines file objects with these keys; a column or key `split` of
-    train, validation or test is kept to.
+    train, validation or test is kept to, and so are folders of these names around the class folders.
     """
     if str(path) == "order":
         texts, numbers = make_order_task(2000, seed=0)
@@ -90,12 +92,21 @@ Row = tuple[str, str, str, str]
 
 
 def _folder(root: Path) -> list[Row]:
+    shown = printable(str(root))
+    folders = {
+        split: sorted(entry for entry in place.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        for split, place in split_folders(root, ignore_files=True).items()
+    }
+    classes = {split: {folder.name for folder in own} for split, own in folders.items()}
+    for split, own in classes.items():
+        if odd := sorted(own ^ classes.get("train", own)):
+            raise DataError(f"{shown}: the classes of {split} are not those of train: {some(map(printable, odd))}.")
     rows: list[Row] = []
-    for folder in sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
+    for split, folder in ((split, folder) for split, own in folders.items() for folder in own):
         for path in sorted(entry for entry in folder.rglob("*") if entry.is_file() and not entry.name.startswith(".")):
-            rows.append(("all", path.relative_to(root).as_posix(), read_text(path), folder.name))
+            rows.append((split, path.relative_to(root).as_posix(), read_text(path), folder.name))
     if not rows:
-        raise DataError(f"{printable(str(root))} holds no text. Expected class folders with text files.")
+        raise DataError(f"{shown} holds no text. Expected class folders with text files.")
     return rows
 
 
