@@ -17,7 +17,8 @@ import tensorflow as tf
 
 from zoo import data, files, runs, training
 from zoo.report import figures
-from zoo.runs.training import build_model, calibration_batches, class_counts, training_batches
+from zoo.runs.run import PREDICTIONS
+from zoo.runs.training import auxiliary, build_model, calibration_batches, class_counts, training_batches
 from zoo.training.batch_norm import freeze_batch_norms, recalibrate
 
 RESULT, FIGURE = "rates.json", "rates.png"
@@ -84,11 +85,18 @@ def find(
     optimizer.build(model.trainable_variables)
     by_class = (counts and chosen.class_weights(counts)) or dict.fromkeys(range(len(run.dataset.classes)), 1.0)
     table = tf.constant(list(by_class.values()), tf.float32)
+    others = auxiliary(chosen, model) or {}
+
+    def losses_of(labels: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+        return loss.call(labels, tf.cast(output, tf.float32))
 
     @tf.function(reduce_retracing=True)
     def step(pictures: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            losses = loss.call(labels, tf.cast(model(pictures, training=True), tf.float32))
+            outputs = model(pictures, training=True)
+            losses = losses_of(labels, outputs[PREDICTIONS] if others else outputs)
+            for name, weight in others.items():
+                losses += weight * losses_of(labels, outputs[name])
             weights = tf.gather(table, labels if labels.shape.rank == 1 else tf.argmax(labels, axis=-1))
             value = tf.reduce_sum(losses * weights) / tf.reduce_sum(weights)
         optimizer.apply(tape.gradient(value, model.trainable_variables), model.trainable_variables)

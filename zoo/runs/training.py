@@ -162,7 +162,7 @@ def train(
             class_weight=counts and settings.class_weights(counts),
             strategy=strategy,
             on_nonfinite=settings.on_nonfinite,
-            auxiliary=_auxiliary(settings, model),
+            auxiliary=auxiliary(settings, model),
             recompute=recompute,
         )
         stopped: dict[str, str | None] | None = None
@@ -333,7 +333,8 @@ def _value_range(settings: Settings, dataset: data.Dataset) -> tuple[float, floa
     return -mean / std, (1 - mean) / std
 
 
-def _auxiliary(settings: Settings, model: keras.Model) -> dict[str, float] | None:
+def auxiliary(settings: Settings, model: keras.Model) -> dict[str, float] | None:
+    """The weight of the loss of each auxiliary classifier; None without them."""
     if not settings.auxiliary_weight:
         return None
     return {name: settings.auxiliary_weight for name in model.output if name != PREDICTIONS}
@@ -408,7 +409,7 @@ def _train_head(
         class_weight=counts and settings.class_weights(counts),
         strategy=strategy,
         on_nonfinite=settings.on_nonfinite,
-        auxiliary=_auxiliary(settings, model),
+        auxiliary=auxiliary(settings, model),
     )
     history = trainer.fit(batches, epochs=settings.head_epochs, checkpoints=store, **options)
     training.unfreeze(model)

@@ -12,7 +12,8 @@ import zoo
 from applications.classify import answers, bodies, calibration, curves, probes, rates, views
 from applications.classify.commands import add
 from applications.classify.config import Curve, FineTuning
-from zoo import cli, runs, weights
+from zoo import cli, runs, training, weights
+from zoo.runs import training as run_training
 
 HIGH = "digits?classes=5,6,7,8,9&per_class=8"
 
@@ -262,6 +263,21 @@ def test_the_search_for_a_rate_weighs_classes(low):
     weights = np.array([chosen.class_weights(counts)[label] for label in labels.numpy()])
     assert found.losses[0] == pytest.approx((each * weights).sum() / weights.sum(), rel=1e-4)
     assert abs(found.losses[0] - each.mean()) > 1e-3
+
+
+@pytest.mark.slow
+def test_the_search_for_a_rate_trains_auxiliary_classifiers_along():
+    chosen = runs.Settings(
+        model="googlenet", knobs={"dropout": 0.0, "aux_dropout": 0.0}, data="digits", image_size=(96, 96), batch_size=8,
+        augment="", auxiliary_weight=0.3
+    )  # fmt: skip
+    found = rates.find(chosen, low=1e-9, high=1e-8, steps=10)
+    run = runs.prepare(chosen)
+    training.seed_everything(chosen.seed)
+    model = run_training.build_model(chosen, run.config["model"]["arguments"])
+    pictures, labels = next(iter(run_training.training_batches(run, chosen).epoch(0)))
+    loss = {name: float(chosen.make_loss()(labels, value)) for name, value in model(pictures, training=True).items()}
+    assert found.losses[0] == pytest.approx(loss["predictions"] + 0.3 * (loss["aux1"] + loss["aux2"]), rel=1e-4)
 
 
 def test_the_search_for_a_rate_mixes_pictures(low):
