@@ -58,21 +58,26 @@ class Results:
         self._path = folder / RESULTS
         self._facts = json.loads(json.dumps(facts))
         self._found: dict[str, dict[str, float]] = {}
+        is_used = folder.exists() and any(item.name not in (PRETRAINED, RESULTS) for item in folder.iterdir())
         if self._path.is_file():
             there = json.loads(self._path.read_text(encoding="utf-8"))
-            if there["of"] != self._facts:
+            if there["of"] != self._facts and (there["results"] or is_used):
                 raise ValueError(f"{folder} holds results of something else. Choose another folder, or remove it.")
             self._found = there["results"]
-        elif folder.exists() and any(item.name != PRETRAINED for item in folder.iterdir()):
+        elif is_used:
             raise ValueError(f"{folder} is not empty, and holds no results of this kind.")
 
     def get(self, key: str, make: Callable[[], dict[str, float]]) -> dict[str, float]:
         """The result of a key, made and written down if it is not known."""
         if key not in self._found:
+            self._write()  # what is begun can go on, also where the first training is killed
             self._found[key] = make()
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            files.write_json(self._path, {"of": self._facts, "results": self._found})
+            self._write()
         return self._found[key]
+
+    def _write(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_json(self._path, {"of": self._facts, "results": self._found})
 
 
 def pretrain(

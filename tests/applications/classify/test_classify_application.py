@@ -84,6 +84,30 @@ def test_calibration_and_views_of_a_run(high, capsys):
     np.testing.assert_allclose(*rows, atol=1e-6)
 
 
+def test_a_curve_that_was_killed_in_its_first_training_goes_on(tmp_path):
+    def killed():
+        (tmp_path / "finetune-4-0").mkdir()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        curves.Results(tmp_path, {"counts": [4]}).get("finetune-4-0", killed)
+    with pytest.raises(ValueError, match="holds results of something else"):
+        curves.Results(tmp_path, {"counts": [5]})
+    assert curves.Results(tmp_path, {"counts": [4]}).get("finetune-4-0", lambda: {"accuracy": 0.5}) == {"accuracy": 0.5}
+    assert (
+        curves.Results(tmp_path, {"counts": [4]}).get("finetune-4-0", lambda: pytest.fail("known"))["accuracy"] == 0.5
+    )
+
+
+def test_nothing_is_held_by_what_ended_before_it_began(tmp_path):
+    def refused():
+        raise ValueError("no such data")
+
+    with pytest.raises(ValueError, match="no such data"):
+        curves.Results(tmp_path, {"counts": [4]}).get("knn-4-0", refused)
+    assert curves.Results(tmp_path, {"counts": [5]}).get("knn-5-0", lambda: {"accuracy": 1.0}) == {"accuracy": 1.0}
+
+
 def test_a_curve_goes_on_and_is_drawn(low, tmp_path, monkeypatch):
     config = FineTuning(
         body="simple_cnn", weights=str(low.folder), data="digits?classes=5,6,7", changes={"epochs": 1, "head_epochs": 1}
@@ -159,7 +183,7 @@ def test_a_curve_that_cannot_be_is_refused_before_its_pretraining(tmp_path, monk
     assert "A curve draws few pictures of each class" in capsys.readouterr().err
     assert not (tmp_path / "a").exists()
     (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "results.json").write_text('{"of": {"body": "resnet20"}, "results": {}}')
+    (tmp_path / "a" / "results.json").write_text('{"of": {"body": "resnet20"}, "results": {"knn-3-0": {}}}')
     assert command(*words, "digits", "--out", tmp_path / "a") == 2
     assert "holds results of something else. Choose another folder" in capsys.readouterr().err
 
