@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -111,6 +112,29 @@ def changed(name, change, own=engines.ENGINES["tensorflow"]):
         return lambda images: change(run, images)
 
     return dataclasses.replace(own, name=name, start=start)
+
+
+def test_known_shapes_are_answered_while_another_is_compiled(monkeypatch):
+    own, begun, go_on = engines.ENGINES["tensorflow"], threading.Event(), threading.Event()
+
+    def start(*arguments):
+        if begun.is_set() or threading.current_thread() is not threading.main_thread():
+            begun.set()
+            assert go_on.wait(60)
+        return own.start(*arguments)
+
+    monkeypatch.setitem(engines.ENGINES, "tensorflow", dataclasses.replace(own, start=start))
+    model = of_any_size()
+    found = Predictor(model, engine="tensorflow", batch_sizes=(2,))
+    known, new = pictures(2, (6, 5, 1)), pictures(2, (9, 9, 1))
+    expected = found(known)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(found, new)
+        assert begun.wait(60)
+        np.testing.assert_array_equal(found(known), expected)
+        assert not waiting.done()
+        go_on.set()
+        np.testing.assert_allclose(waiting.result(60), model(new), atol=1e-5)
 
 
 def test_the_fastest_engine_that_agrees_is_taken(monkeypatch):

@@ -115,7 +115,7 @@ class Predictor:
         if calibrate is not None:
             self._check(calibrate.shape[1:], calibrate.dtype, len(calibrate))
             self._shape = calibrate.shape[1:]
-        self._lock = threading.Lock()
+        self._lock, self._compiling = threading.Lock(), threading.Lock()
         self._calls: dict[tuple[int, ...], dict[int, Call]] = {}
         self._seconds: dict[tuple[int, ...], dict[int, float]] = {}
         self._requests = _Requests(self, max_delay_seconds)
@@ -210,11 +210,12 @@ class Predictor:
 
     def _compiled(self, shape: tuple[int, ...]) -> dict[int, Call]:
         """The calls for a shape of examples by their size of batch."""
-        with self._lock:
+        with self._compiling:  # shapes that are known are answered meanwhile
             if shape not in self._calls:
                 calls = {size: self._start(size, shape) for size in self._batch_sizes}
                 blank = np.zeros(shape, self._dtype)
-                seconds = {size: _measure(call, blank, size, FEW_CALLS) for size, call in calls.items()}
+                with self._lock:
+                    seconds = {size: _measure(call, blank, size, FEW_CALLS) for size, call in calls.items()}
                 self._keep(shape, calls, seconds)
             return self._calls[shape]
 
