@@ -12,6 +12,7 @@ import tuning
 from tuning import crashes, spaces, with_optuna
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_search_by_optuna_goes_on_and_keeps_its_database(tmp_path):
     import optuna

@@ -45,6 +45,7 @@ def test_no_trial_sees_the_test_split(searched):
     assert "evaluation" not in result
 
 
+@pytest.mark.slow
 def test_the_best_recipe_reproduces_the_score_of_the_trial(searched, tmp_path):
     best = searched.best
     settings = runs.Settings.from_recipe(searched.recipe, model=best.model, seed=best.seed)
@@ -54,6 +55,7 @@ def test_the_best_recipe_reproduces_the_score_of_the_trial(searched, tmp_path):
     assert run.result()["evaluation"]["examples"] == 359
 
 
+@pytest.mark.slow
 def test_the_command_trains_the_best_trial_again_with_what_was_set_for_all(tmp_path):
     options = {"space": "model", "trials": 1, "epochs": 1, "fold": (1, 3)}
     found = tuning.search("simple_cnn", out=tmp_path / "a", console=quiet(), **options)

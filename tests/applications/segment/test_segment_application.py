@@ -102,6 +102,7 @@ def test_the_baseline_finds_digits(made):
     assert found.mean_iou > 0.3
 
 
+@pytest.mark.slow
 def test_a_run_trains_ends_and_draws(tmp_path, capsys, made):
     folder = tmp_path / "run"
     assert command(["segment", "train", "--smoke", "--out", str(folder)]) == 0
