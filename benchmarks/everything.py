@@ -47,7 +47,6 @@ BATCHES = (1, 16)
 TARGETS = {"float32": 1.5, "bfloat16": 2.0}
 NUM_AIMED, NUM_NETWORKS = 10, 12
 INT8_TARGET = 1.3  # against bfloat16, where the processor has AMX or VNNI
-BFLOAT16 = {"AMX", "AVX512-BF16"}  # what computes it, of `benchmark.machine()["extensions"]`
 BUILD_TARGET, FIRST_STEP_TARGET, STEADY_TARGET, TRAINING_TARGET = 0.5, 1 / 3, 1.15, 1.0
 
 # With `--quick` what is expected to win, and what costs nothing: compiling takes most of the time, and so does int8 in
@@ -92,6 +91,11 @@ class Results:
             if self._path is not None:
                 files.append_line(self._path, {"key": key, "answer": self._known[key]})
         return self._known[key]
+
+
+def computes_bfloat16(machine: dict[str, Any]) -> bool:
+    """Whether the processor does so itself, as `benchmark.machine()` tells it."""
+    return not {"AMX", "AVX512-BF16"}.isdisjoint(machine["extensions"])
 
 
 def inference(model: str, precision: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -289,7 +293,7 @@ def page(answers: dict[str, Any], machine: dict[str, Any], command: str) -> str:
     quantised = [comparison for key, comparison in found.items() if key.endswith("int8")]
     comparisons = [comparison for key, comparison in found.items() if not key.endswith("int8")]
     text = [tables.page([], machine, command).replace("# Benchmark", "# Everything, beside its peers").rstrip(), ""]
-    if not BFLOAT16 & {*machine["extensions"]}:
+    if not computes_bfloat16(machine):
         text += ["Without AMX and AVX512-BF16, as here, bfloat16 is left out, and int8 is beside float32.", ""]
     sections: tuple[tuple[str, Callable[[Any], list[str]], Any], ...] = (
         ("Inference: the best of our forms against the best of the peers'", inference_table, comparisons),
@@ -362,7 +366,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     options.trained = options.trained or list(QUICK_TRAINED if options.quick else TRAINED)
     options.one_torch |= options.quick
     machine = benchmark.machine()
-    options.wide = "bfloat16" if BFLOAT16 & {*machine["extensions"]} else "float32"
+    options.wide = "bfloat16" if computes_bfloat16(machine) else "float32"
     options.precisions = options.precisions or list(dict.fromkeys(["float32", options.wide, "int8"]))
     kept = {name: getattr(options, name) for name in ("repeats", "seconds", "rounds", "quick", "one_torch")}
     kept["peers"] = list(options.peers)
