@@ -5,19 +5,18 @@ losses of single batches are smoothed by a moving average without bias, as in fa
 """
 
 import dataclasses
-import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
-import tensorflow as tf
 
-from zoo import data, files, runs, training
+from zoo import files, runs, training
 from zoo.report import figures
-from zoo.runs.run import PREDICTIONS
+from zoo.runs.run import make_trainer
 from zoo.runs.training import auxiliary, build_model, calibration_batches, class_counts, training_batches
 from zoo.training.batch_norm import freeze_batch_norms, recalibrate
 
@@ -25,6 +24,8 @@ RESULT, FIGURE = "rates.json", "rates.png"
 SMOOTHING = 0.9
 # The search ends where the smoothed loss is so many times its lowest value.
 DIVERGED = 4.0
+# Number of steps below which nothing can be said.
+_FEWEST = 10
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,10 @@ def find(
     Raises:
         ValueError: A number is out of its range, or the loss was not finite in the first ten steps.
     """
-    if not 0 < low < high or steps < 10:
-        raise ValueError(f"A search has 0 < low < high, and 10 steps. Received: low={low}, high={high}, steps={steps}")
+    if not 0 < low < high or steps < _FEWEST:
+        raise ValueError(
+            f"A search has 0 < low < high, and {_FEWEST} steps. Received: low={low}, high={high}, steps={steps}"
+        )
     run = runs.prepare(chosen)
     training.seed_everything(chosen.seed)
     arguments = run.config["model"]["arguments"]
@@ -81,49 +84,54 @@ def find(
     plain = dataclasses.replace(
         chosen, schedule="constant", schedule_options={}, warmup_epochs=0, average=0, accumulate=1
     )
-    optimizer, loss = plain.make_optimizer(model, 1), plain.make_loss(counts)
-    optimizer.build(model.trainable_variables)
-    by_class = (counts and chosen.class_weights(counts)) or dict.fromkeys(range(len(run.dataset.classes)), 1.0)
-    table = tf.constant(list(by_class.values()), tf.float32)
-    others = auxiliary(chosen, model) or {}
-
-    def losses_of(labels: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
-        return loss.call(labels, tf.cast(output, tf.float32))
-
-    @tf.function(reduce_retracing=True)
-    def step(pictures: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            outputs = model(pictures, training=True)
-            losses = losses_of(labels, outputs[PREDICTIONS] if others else outputs)
-            for name, weight in others.items():
-                losses += weight * losses_of(labels, outputs[name])
-            weights = tf.gather(table, labels if labels.shape.rank == 1 else tf.argmax(labels, axis=-1))
-            value = tf.reduce_sum(losses * weights) / tf.reduce_sum(weights)
-        optimizer.apply(tape.gradient(value, model.trainable_variables), model.trainable_variables)
-        return value
-
-    rates, losses, smoothed, average = [], [], [], 0.0
-    for number, (pictures, labels) in enumerate(_first(training_batches(run, chosen), steps)):
-        rate = low * (high / low) ** (number / (steps - 1))
-        optimizer.learning_rate.assign(rate)
-        value = float(step(pictures, labels))
-        if not math.isfinite(value):
-            break
-        average = SMOOTHING * average + (1 - SMOOTHING) * value
-        rates.append(rate)
-        losses.append(value)
-        smoothed.append(average / (1 - SMOOTHING ** (number + 1)))
-        tell((number + 1) / steps)
-        if number >= 10 and smoothed[-1] > DIVERGED * min(smoothed):
-            break
-    if len(rates) < 10:
-        raise ValueError(f"The loss was not finite after {len(rates)} steps from the rate {low:g} on. Begin lower.")
-    return Found(tuple(rates), tuple(losses), tuple(smoothed), *_telling(rates, smoothed))
+    trainer = make_trainer(
+        model,
+        plain.make_optimizer(model, 1),
+        loss=plain.make_loss(counts),
+        class_weight=counts and chosen.class_weights(counts),
+        auxiliary=auxiliary(chosen, model),
+        steps_per_call=1,
+    )
+    batches = training_batches(run, chosen)
+    rising = _Rising(trainer, low, high, steps, tell)
+    trainer.fit(batches, epochs=math.ceil(steps / len(batches)), callbacks=[rising])
+    if len(rising.losses) < _FEWEST:
+        raise ValueError(
+            f"The loss was not finite after {len(rising.losses)} steps from the rate {low:g} on. Begin lower."
+        )
+    rates = rising.rates[: len(rising.losses)].tolist()
+    return Found(tuple(rates), tuple(rising.losses), tuple(rising.smoothed), *_telling(rates, rising.smoothed))
 
 
-def _first(batches: data.Pipeline, steps: int) -> Iterator[Any]:
-    """So many training batches, one epoch after the other."""
-    return itertools.islice((batch for epoch in itertools.count() for batch in batches.epoch(epoch)), steps)
+class _Rising(keras.callbacks.Callback):
+    """Raises the rate before each step, keeps the loss of each batch, ends the training where the loss diverges."""
+
+    def __init__(
+        self, trainer: training.Trainer, low: float, high: float, steps: int, tell: Callable[[float], None]
+    ) -> None:
+        super().__init__()
+        self._trainer, self._tell = trainer, tell
+        self.rates = np.geomspace(low, high, steps)
+        self.losses: list[float] = []
+        self.smoothed: list[float] = []
+        self._average = 0.0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.model.optimizer.learning_rate = self.rates[len(self.losses)]
+        self._trainer.reset_metrics()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        loss = logs["loss"]
+        if not math.isfinite(loss):
+            self.model.stop_training = True
+            return
+        self.losses.append(loss)
+        done, steps = len(self.losses), len(self.rates)
+        self._average = SMOOTHING * self._average + (1 - SMOOTHING) * loss
+        self.smoothed.append(self._average / (1 - SMOOTHING**done))
+        self._tell(done / steps)
+        diverged = done > _FEWEST and self.smoothed[-1] > DIVERGED * min(self.smoothed)
+        self.model.stop_training = diverged or done == steps
 
 
 def _telling(rates: Sequence[float], smoothed: Sequence[float]) -> tuple[float, float]:

@@ -302,6 +302,7 @@ def make_trainer(
     optimizer: keras.Optimizer | str | Callable[[keras.Model], keras.Optimizer],
     *,
     loss: keras.losses.Loss | None = None,
+    steps_per_call: int = STEPS_PER_CALL,
     **options: Any,
 ) -> training.Trainer:
     """The trainer of a classifier: accuracy and cross-entropy, whatever loss it is trained by."""
@@ -311,7 +312,7 @@ def make_trainer(
         loss=loss or training.CrossEntropy(),
         evaluation_loss=training.CrossEntropy(),
         metrics=[training.Accuracy()],
-        steps_per_call=STEPS_PER_CALL,
+        steps_per_call=steps_per_call,
         **options,
     )
 

@@ -281,7 +281,7 @@ class Trainer:
             if hasattr(callback, "require"):
                 callback.require([*names, "learning_rate", "step"])
         self._build_metrics(train)
-        self._reset()
+        self.reset_metrics()
         self.model.stop_training = False
         progress = Progress()
         state = TrainingState(self, callbacks, progress)
@@ -326,7 +326,7 @@ class Trainer:
         return self._evaluate(self._own(data))
 
     def _evaluate(self, own: Data) -> dict[str, float]:
-        self._reset()
+        self.reset_metrics()
         steps, iterator = _num_batches(own), iter(_epoch(own, 0))
         for first in range(0, steps, self.steps_per_call):
             self._test_call(iterator, tf.constant(min(self.steps_per_call, steps - first)))
@@ -342,6 +342,11 @@ class Trainer:
         if not self._multi_worker:
             return data
         return data.divided(self._share.of_worker) if isinstance(data, Divisible) else _Cut(data, self._share.of_worker)
+
+    def reset_metrics(self) -> None:
+        """Let loss and metrics begin anew, as each epoch does: a callback may want them of fewer batches."""
+        for metric in (self._mean_loss, *self._metrics):
+            metric.reset_state()
 
     def wait_for_all(self) -> None:
         """Until every worker has come here; no worker may end while another still needs it."""
@@ -363,7 +368,7 @@ class Trainer:
         for callback in callbacks:
             callback.on_epoch_begin(progress.epoch, {})
         if progress.batch == 0:
-            self._reset()
+            self.reset_metrics()
         watches = self.on_nonfinite != "ignore"
         iterator = iter(_epoch(data, progress.epoch, progress.batch))
         while progress.batch < steps and not self.model.stop_training:
@@ -425,7 +430,7 @@ class Trainer:
             for callback in callbacks:
                 callback.on_epoch_end(progress.epoch, dict(logs))
         progress.epoch, progress.batch = progress.epoch + 1, 0
-        self._reset()
+        self.reset_metrics()
 
     def _go_back(
         self,
@@ -646,12 +651,8 @@ class Trainer:
         else:
             with self.strategy.scope():
                 tf.function(lambda: self.strategy.run(update), autograph=False)()
-        self._reset()
+        self.reset_metrics()
         self._metrics_built = True
-
-    def _reset(self) -> None:
-        for metric in (self._mean_loss, *self._metrics):
-            metric.reset_state()
 
     def _results(self) -> dict[str, float]:
         with self.strategy.scope():

@@ -289,6 +289,19 @@ def test_the_search_for_a_rate_weighs_classes(low):
     assert abs(found.losses[0] - each.mean()) > 1e-3
 
 
+def test_the_search_for_a_rate_ends_where_the_loss_diverges():
+    chosen = runs.Settings(model="simple_cnn", data=HIGH, batch_size=8, augment="", optimizer="sgd")
+    found = rates.find(chosen, low=1e-4, high=1e3, steps=40)
+    assert 10 < len(found.losses) < 40
+    assert found.smoothed[-1] > rates.DIVERGED * min(found.smoothed)
+    assert all(value < rates.DIVERGED * min(found.smoothed) for value in found.smoothed[:-1])
+    np.testing.assert_allclose(found.rates, np.geomspace(1e-4, 1e3, 40)[: len(found.losses)])
+    with pytest.raises(
+        ValueError, match=r"The loss was not finite after \d steps from the rate 1e\+30 on. Begin lower."
+    ):
+        rates.find(chosen, low=1e30, high=1e38, steps=40)
+
+
 @pytest.mark.slow
 def test_the_search_for_a_rate_trains_auxiliary_classifiers_along():
     chosen = runs.Settings(
