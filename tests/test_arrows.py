@@ -29,7 +29,7 @@ ALLOWED = {
     "zoo.weights.loaders": {"zoo.weights", "zoo.registry", "zoo.graph", "zoo.drawing"},
     "zoo.weights": {"zoo.weights", "zoo.files", "zoo.messages", "zoo.drawing", "zoo.data.pictures", "zoo.data.errors"},
     "zoo.data": {"zoo.data", "zoo.files", "zoo.messages"},
-    "zoo.training": {"zoo.training", "zoo.weights", "zoo.files", "zoo.graph", "zoo.signals"},
+    "zoo.training": {"zoo.training", "zoo.weights", "zoo.files", "zoo.graph", "zoo.signals", "zoo.drawing"},
     "zoo.report": {"zoo.report", "zoo.files"},
     "zoo.deploy.commands": {"zoo"},
     "zoo.deploy.sources": {"zoo"},

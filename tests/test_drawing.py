@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import zoo
 from zoo import drawing
-from zoo.drawing import drawn_meanwhile, undrawn
+from zoo.drawing import drawn_meanwhile, made_quickly, undrawn
 
 
 def weights(name):
@@ -42,6 +42,39 @@ def test_large_kernels_are_drawn_by_another_thread(monkeypatch):
     ]
     assert len(expected) > 10
     assert sorted(map(tuple, drawn)) == sorted(map(tuple, expected))
+
+
+def test_variables_have_the_names_that_tensorflow_gives_them(monkeypatch):
+    def names():
+        keras.utils.clear_session(free_memory=False)
+        variables = [variable.value for variable in zoo.create_model("resnet20").weights]
+        return [(variable.name, variable.handle._name) for variable in variables]
+
+    quick = names()
+    monkeypatch.setattr(tf.distribute, "has_strategy", lambda: True)
+    assert quick == names()
+    assert len(set(quick)) == len(quick) > 90
+
+
+def test_variables_are_made_quickly_only_outside_of_graphs_and_strategies():
+    made = []
+
+    @tf.function
+    def in_graph():
+        if not made:
+            with made_quickly():
+                made.append(tf.Variable(2.0, name="scale"))
+        return made[0] * 2
+
+    assert float(in_graph()) == 4
+    with tf.distribute.OneDeviceStrategy("/cpu:0").scope(), made_quickly():
+        assert tf.Variable(1.0, name="scale").name == "scale:0"
+    with made_quickly():
+        assert tf.Variable(1.0).name == "Variable:0"
+        assert tf.Variable(1.0, name="inner/scale").name == "inner/scale:0"
+        with tf.name_scope("outer"), tf.name_scope("inner"):
+            assert tf.Variable(1.0, name="scale").name == "outer/inner/scale:0"
+            assert tf.Variable(1.0, name="other/").name == "other:0"
 
 
 def test_nothing_is_drawn_where_weights_come_from_a_file():

@@ -23,6 +23,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.drawing import made_quickly
 from zoo.training import kernels, replicas
 from zoo.training import recompute as recomputation
 from zoo.training.cadence import Cadence
@@ -184,7 +185,8 @@ class Trainer:
                 optimizer = optimizer(self.model)
             self.model.compile(optimizer=_remade(optimizer, self.strategy), loss=self._loss, jit_compile=False)
             self.optimizer = self.model.optimizer
-            self.optimizer.build(self.model.trainable_variables)
+            with made_quickly():
+                self.optimizer.build(self.model.trainable_variables)
         self._trained = Trained(self.model)
         if self._num_replicas > 1:
             replicas.own_every_variable(self.optimizer)
