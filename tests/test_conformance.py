@@ -35,13 +35,16 @@ FIXED_SIZE = ("go_maddison",)
 # A thousand layers take as long to build as forty other networks together.
 DEEPEST = ("resnet1001_v2", "resnet1202")
 
+# What takes longest among the families: GoogLeNet and MobileNet v1 and v3 have what the default run needs of them.
+SLOW_FAMILIES = ("inception_v2", "inception_v3", "inception_v4", "inception_resnet", "mobilenet_v2")
+
 REPRESENTATIVES = cheapest(architecture, NAMES)
 # Those whose behaviour is checked in the default run: of sound, text and signals these, of the rest one of each family.
 QUICK = (
     "cnn_one_fpool3", "dilated_denoiser", "ds_cnn_s", "fcn_1d", "kim_cnn_multichannel",
     *cheapest(lambda name: zoo.model_card(name).family, [
         name for name in NAMES if zoo.model_card(name).modality in ("image", "board")
-        and zoo.model_card(name).family not in ("inception_v4", "inception_resnet")
+        and zoo.model_card(name).family not in SLOW_FAMILIES
     ]),
 )  # fmt: skip
 WORDS = 60

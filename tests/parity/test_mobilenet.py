@@ -57,6 +57,7 @@ def as_linear(module):
     return dense
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("name", "alpha"), [("mobilenet", 1.0), ("mobilenet_025", 0.25)])
 def test_outputs_of_v1_are_those_of_keras_applications(peer, name, alpha, size):
@@ -65,6 +66,7 @@ def test_outputs_of_v1_are_those_of_keras_applications(peer, name, alpha, size):
     assert peer.keras_difference(other, model, size) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "function", "options"),
     [

@@ -17,6 +17,9 @@ from sklearn.datasets import load_digits
 import zoo
 from zoo import runs
 
+# Few to train on; those to be evaluated on are all there.
+FEW = "digits?per_class=30"
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
@@ -101,7 +104,7 @@ def test_runs_of_two_seeds_differ(tmp_path):
 
 def metrics_of_a_process(folder, seed):
     command = [sys.executable, "-m", "zoo", "train", "resnet20", "--seed", str(seed), "--epochs", "1"]
-    command += ["--set", "drop_path=0.1", "--augment", "flip,shift=1", "--out", str(folder)]
+    command += ["--set", "drop_path=0.1", "--augment", "flip,shift=1", "--data", FEW, "--out", str(folder)]
     subprocess.run(command, check=True, capture_output=True)
     return (folder / "metrics.jsonl").read_bytes()
 
@@ -129,27 +132,29 @@ def test_settings_leave_the_choice_of_devices_open():
 
 @pytest.mark.slow
 def test_the_model_takes_the_size_and_channels_of_the_data(tmp_path):
-    run = runs.train(runs.Settings(model="resnet20", epochs=1), tmp_path / "a")
+    run = runs.train(runs.Settings(model="resnet20", data=FEW, epochs=1), tmp_path / "a", test=False)
     assert run.model.input_shape == (None, 8, 8, 1)
-    run = runs.train(runs.Settings(model="resnet20", epochs=1, image_size=(12, 10)), tmp_path / "b")
+    settings = runs.Settings(model="resnet20", data=FEW, epochs=1, image_size=(12, 10))
+    run = runs.train(settings, tmp_path / "b", test=False)
     assert run.model.input_shape == (None, 12, 10, 1)
 
 
 @pytest.mark.slow
 def test_recomputed_feature_maps_change_no_number(tmp_path):
-    settings = runs.Settings(model="simple_cnn", epochs=1, batch_size=128)
+    settings = runs.Settings(model="simple_cnn", data=FEW, epochs=1, batch_size=64)
     kept, again = (runs.train(settings, tmp_path / str(value), recompute=value) for value in (False, True))
     for name in ("loss", "accuracy"):
         assert again.result()["evaluation"][name] == pytest.approx(kept.result()["evaluation"][name], rel=1e-4)
 
 
 def test_target_and_patience_end_a_training(tmp_path):
-    run = runs.train(runs.Settings(model="simple_cnn", epochs=50, target=0.5), tmp_path / "a")
+    run = runs.train(runs.Settings(model="simple_cnn", epochs=50, target=0.5), tmp_path / "a", test=False)
     assert run.result()["stopped"]["rule"] == "Target"
     assert run.result()["epochs"] < 10
     run = runs.train(
-        runs.Settings(model="simple_cnn", epochs=50, patience=1, learning_rate=0.1, plateau=0), tmp_path / "b"
-    )
+        runs.Settings(model="simple_cnn", data=FEW, epochs=50, patience=1, learning_rate=0.1, plateau=0),
+        tmp_path / "b", test=False,
+    )  # fmt: skip
     assert run.result()["stopped"]["rule"] == "Patience"
 
 
@@ -180,9 +185,9 @@ def test_a_used_folder_is_refused_and_overwritten_on_request(run, tmp_path):
             runs.train(settings, tmp_path, overwrite=overwrite)
     with pytest.raises(ValueError, match=r"mine.txt is a file"):
         runs.train(settings, tmp_path / "mine.txt")
-    first = runs.train(settings, tmp_path / "run").folder
+    first = runs.train(settings, tmp_path / "run", test=False).folder
     (first / "old").write_text("")
-    runs.train(settings, first, overwrite=True)
+    runs.train(settings, first, overwrite=True, test=False)
     assert not (first / "old").exists()
 
 
@@ -226,21 +231,25 @@ class StopHereError(Exception):
 
 def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path):
     settings = runs.Settings(
-        model="resnet20", epochs=3, batch_size=128, augment="flip,shift=1", average=0.9, schedule="cosine",
+        model="resnet20", data=FEW, epochs=2, batch_size=32, augment="flip,shift=1", average=0.9, schedule="cosine",
         clip_norm=1.0, accumulate=2, knobs={"drop_path": 0.1},
     )  # fmt: skip
+    calls = []
 
     def stop(batch, logs):
-        if batch == 7:
+        calls.append(batch)
+        if len(calls) == 4:  # in the second epoch, behind a checkpoint within it
             raise StopHereError
 
-    whole = runs.train(settings, tmp_path / "whole", save_steps=8)
+    whole = runs.train(settings, tmp_path / "whole", save_steps=4)
     callback = keras.callbacks.LambdaCallback(on_train_batch_end=stop)
     with pytest.raises(StopHereError):
-        runs.train(settings, tmp_path / "other", save_steps=8, callbacks=[callback])
+        runs.train(settings, tmp_path / "other", save_steps=4, callbacks=[callback])
+    assert calls == [7, 9, 7, 9]
     assert not (tmp_path / "other" / "result.json").exists()
-    (tmp_path / "other" / "metrics.jsonl").write_text('{"epoch": 1, "loss": 0}\n')  # of an epoch that no checkpoint has
-    other = runs.train(settings, tmp_path / "other", save_steps=8)
+    with open(tmp_path / "other" / "metrics.jsonl", "a") as file:
+        file.write('{"epoch": 2, "loss": 0}\n')  # of an epoch that no checkpoint has ended
+    other = runs.train(settings, tmp_path / "other", save_steps=4)
     for name in ("metrics.jsonl", "best/manifest.json"):
         assert (other.folder / name).read_bytes() == (whole.folder / name).read_bytes()
     for name in ("stopped", "best", "evaluation", "epochs"):
@@ -256,7 +265,7 @@ def test_two_trainings_in_one_folder_are_refused(tmp_path):
         with pytest.raises(zoo.training.RunInUse):
             runs.train(settings, folder, overwrite=overwrite)
     store.close()
-    assert runs.train(settings, folder).result()["epochs"] == 1
+    assert runs.train(settings, folder, test=False).result()["epochs"] == 1
 
 
 @pytest.mark.parametrize(
@@ -392,7 +401,7 @@ def test_kill_leaves_no_half_written_file(tmp_path, epochs_before):
 
 
 def test_a_training_that_pauses_goes_on_as_if_it_had_not(tmp_path):
-    settings = runs.Settings(model="simple_cnn", seed=1, epochs=3, batch_size=64, schedule="cosine")
+    settings = runs.Settings(model="simple_cnn", data=FEW, seed=1, epochs=3, batch_size=64, schedule="cosine")
     whole = runs.train(settings, tmp_path / "whole", test=False)
     first = runs.train(settings, tmp_path / "parts", until=1, test=False)
     assert first.result()["epochs"] == 1

@@ -156,7 +156,14 @@ def test_what_the_preprocessing_gives_must_be_large_enough():
 
 @pytest.mark.slow
 def test_a_training_that_begins_with_weights_shows_pictures_as_they_saw_them(warm, tmp_path):
-    form = {"model": "resnet18", "image_size": (32, 32), "batch_size": 256, "learning_rate": 1e-4, "augment": ""}
+    form = {
+        "model": "resnet18",
+        "image_size": (32, 32),
+        "batch_size": 256,
+        "learning_rate": 1e-4,
+        "augment": "",
+        "data": "digits?per_class=20",
+    }
     first = runs.train(runs.Settings(weights="timm", epochs=1, **form), tmp_path / "first")
     assert first.config["model"]["arguments"]["include_preprocessing"] == "timm.a1"
     assert first.config["data"]["value_range"] == [0, 255]

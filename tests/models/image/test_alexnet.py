@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo.drawing import undrawn
 
 
 def convolutions(model):
     return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
 
 
+@undrawn()
 def test_default_is_one_tower():
     model = zoo.create_model("alexnet")
     assert [layer.filters for layer in convolutions(model)] == [64, 192, 384, 256, 256]
@@ -19,6 +21,7 @@ def test_default_is_one_tower():
     assert model.get_layer("conv1").strides == (4, 4)
 
 
+@undrawn()
 def test_paper_has_two_towers_that_meet_in_the_third_convolution():
     model = zoo.create_model("alexnet", variant="paper", input_shape=(227, 227, 3))
     assert zoo.count_params(model) == (60_965_224, 0)
@@ -31,6 +34,7 @@ def test_paper_has_two_towers_that_meet_in_the_third_convolution():
     assert {(layer.depth_radius, layer.bias, layer.alpha, layer.beta) for layer in norms} == {(2, 2.0, 1e-4, 0.75)}
 
 
+@undrawn()
 def test_paper_has_the_sizes_of_its_figure_2_at_227():
     model = zoo.create_model("alexnet", variant="paper", input_shape=(227, 227, 3))
     assert [layer.output.shape[1] for layer in convolutions(model)] == [55, 27, 13, 13, 13]
@@ -38,6 +42,7 @@ def test_paper_has_the_sizes_of_its_figure_2_at_227():
     assert "head_pool" not in [layer.name for layer in model.layers]
 
 
+@undrawn()
 def test_pooling_overlaps():
     model = zoo.create_model("alexnet")
     pools = [layer for layer in model.layers if isinstance(layer, keras.layers.MaxPooling2D)]
@@ -46,6 +51,7 @@ def test_pooling_overlaps():
     ]
 
 
+@undrawn()
 def test_dropout_stands_before_both_hidden_layers():
     model = zoo.create_model("alexnet", dropout=0.4)
     assert [model.get_layer(f"{name}_dropout").rate for name in ("fc6", "fc7")] == [0.4, 0.4]
@@ -53,6 +59,7 @@ def test_dropout_stands_before_both_hidden_layers():
     assert not any(isinstance(layer, keras.layers.Dropout) for layer in zoo.create_model("alexnet", dropout=0.0).layers)
 
 
+@undrawn()
 def test_head_needs_a_fixed_size_and_the_body_does_not():
     assert zoo.create_model("alexnet", include_top=False).input_shape == (None, None, None, 3)
     with pytest.raises(ValueError, match="dense head needs a fixed input size"):

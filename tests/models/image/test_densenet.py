@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo.drawing import undrawn
 
 
 def widths(model, pattern):
@@ -16,6 +17,7 @@ def widths(model, pattern):
     [("densenet121", 32, (6, 12, 24, 16), 64), ("densenet161", 48, (6, 12, 36, 24), 96),
      ("densenet_bc100_k12", 12, (16, 16, 16), 24)],
 )  # fmt: skip
+@undrawn()
 def test_each_layer_adds_its_growth_rate_and_a_transition_halves(name, growth, blocks, stem):
     expected, channels = [], stem
     for stage, num_layers in enumerate(blocks):
@@ -29,6 +31,7 @@ def test_each_layer_adds_its_growth_rate_and_a_transition_halves(name, growth, b
     assert set(widths(model, "_conv2")) == {growth}
 
 
+@undrawn()
 def test_without_compression_a_transition_keeps_all_channels():
     model = zoo.create_model("densenet40_k12")
     assert widths(model, "_concat") == list(range(28, 16 + 36 * 12 + 1, 12))
@@ -37,6 +40,7 @@ def test_without_compression_a_transition_keeps_all_channels():
 
 
 @pytest.mark.parametrize("name", zoo.list_models(family="densenet"))
+@undrawn()
 def test_depth_in_the_name_counts_convolutions_and_the_dense_layer(name):
     depth = int("".join(filter(str.isdigit, name.split("_k")[0])))
     body = zoo.create_model(name, include_top=False)
@@ -55,6 +59,7 @@ def test_cifar_networks_have_the_parameters_of_table_2(name, millions):
     assert round(zoo.model_card(name).num_params / 1e6, 1) == millions
 
 
+@undrawn()
 def test_growth_rate_and_compression_are_knobs():
     wide = zoo.create_model("densenet100_k12", growth_rate=24)
     assert zoo.count_params(wide)[0] == zoo.model_card("densenet100_k24").num_params
@@ -65,6 +70,7 @@ def test_growth_rate_and_compression_are_knobs():
             zoo.create_model("densenet_bc100_k12", compression=compression)
 
 
+@undrawn()
 def test_dropout_follows_every_convolution_but_the_first():
     model = zoo.create_model("densenet_bc100_k12", drop_rate=0.2)
     dropped = [layer.input.name for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
@@ -74,12 +80,14 @@ def test_dropout_follows_every_convolution_but_the_first():
     assert not any(isinstance(layer, keras.layers.Dropout) for layer in plain.layers)
 
 
+@undrawn()
 def test_cifar_stem_keeps_the_resolution():
     model = zoo.create_model("densenet121", stem="cifar", input_shape=(32, 32, 3), classes=10)
     assert zoo.endpoints(model) == ["stem", "stride1", "stride2", "stride4", "stride8", "pooled", "logits"]
     assert model.get_layer("stride8").output.shape[1:3] == (4, 4)
 
 
+@undrawn()
 def test_batch_norm_has_the_constants_of_the_published_weights():
     for layer in zoo.create_model("densenet121").layers:
         if isinstance(layer, keras.layers.BatchNormalization):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo.drawing import undrawn
 
 # Table 1: filters of 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool proj; the sum of the four branches is the output.
 TABLE_1 = {
@@ -22,6 +23,7 @@ BRANCHES = ("1x1", "3x3_reduce", "3x3", "5x5_reduce", "5x5", "pool_proj")
 
 
 @pytest.mark.parametrize("variant", ["published", "paper"])
+@undrawn()
 def test_branches_have_the_widths_of_table_1(variant):
     model = zoo.create_model("googlenet", variant=variant)
     for name, (filters, width) in TABLE_1.items():
@@ -32,6 +34,7 @@ def test_branches_have_the_widths_of_table_1(variant):
         assert [layer.kernel_size[0] for layer in layers] == [1, 1, 3, 1, third, 1]
 
 
+@undrawn()
 def test_paper_normalises_responses_and_has_biases_in_place_of_batch_norm():
     model = zoo.create_model("googlenet", variant="paper")
     kinds = [type(layer).__name__ for layer in model.layers]
@@ -51,11 +54,13 @@ def test_paper_normalises_responses_and_has_biases_in_place_of_batch_norm():
     [({}, 6_624_904), ({"aux": True}, 13_004_888), ({"variant": "paper"}, 6_998_552),
      ({"variant": "paper", "aux": True}, 13_378_280)],
 )  # fmt: skip
+@undrawn()
 def test_number_of_parameters(arguments, params):
     assert zoo.count_params(zoo.create_model("googlenet", **arguments))[0] == params
 
 
 @pytest.mark.parametrize("variant", ["published", "paper"])
+@undrawn()
 def test_resolutions_are_those_of_table_1(variant):
     model = zoo.create_model("googlenet", variant=variant)
     sizes = {name: model.get_layer(name).output.shape[1] for name in zoo.endpoints(model) if "stride" in name}
@@ -88,12 +93,14 @@ def test_auxiliary_classifiers_are_named_outputs_on_demand(variant):
     assert set(zoo.endpoints(model)) == {*zoo.model_card("googlenet").endpoints, "aux1", "aux2"}
 
 
+@undrawn()
 def test_auxiliary_classifiers_need_a_fixed_size():
     assert zoo.create_model("googlenet", input_shape=(None, None, 3)).output_shape == (None, 1000)
     with pytest.raises(ValueError, match=r"auxiliary classifiers need a fixed input size. Received .*aux=False"):
         zoo.create_model("googlenet", aux=True, input_shape=(None, None, 3))
 
 
+@undrawn()
 def test_dropout_is_that_of_the_variant_unless_given():
     rate = lambda name, **knobs: zoo.create_model("googlenet", **knobs).get_layer(name).rate  # noqa: E731
     assert rate("head_dropout") == 0.2
@@ -102,6 +109,7 @@ def test_dropout_is_that_of_the_variant_unless_given():
     assert rate("aux1_dropout", aux=True) == 0.7
 
 
+@undrawn()
 def test_cifar_stem_keeps_the_resolution():
     model = zoo.create_model("googlenet", stem="cifar", input_shape=(8, 8, 3), classes=10)
     assert zoo.endpoints(model) == ["stem", "stride1", "stride2", "stride4", "pooled", "logits"]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo.drawing import undrawn
 
 # Ioffe and Szegedy, figure 5: 1x1, 3x3 reduce, 3x3, double reduce, double, double, projection; sum of the branches.
 # The table prints 576 behind 4c and 4d, where its own filters make 608.
@@ -27,6 +28,7 @@ def widths(model, prefix):
     return {layer.name: layer.output.shape[-1] for layer in model.layers if layer.name.startswith(prefix)}
 
 
+@undrawn()
 def test_branches_of_v2_have_the_widths_of_figure_5():
     model = zoo.create_model("inception_v2")
     layers = {layer.name: layer for layer in model.layers}
@@ -39,6 +41,7 @@ def test_branches_of_v2_have_the_widths_of_figure_5():
         assert isinstance(layers[f"inception{name}_pool"], kind)
 
 
+@undrawn()
 def test_v2_of_the_paper_has_a_separable_first_convolution():
     model = zoo.create_model("inception_v2", variant="paper")
     first = model.get_layer("conv1_conv")
@@ -50,6 +53,7 @@ def test_v2_of_the_paper_has_a_separable_first_convolution():
 
 
 @pytest.mark.parametrize("size", [(224, 224), (240, 216), (57, 43)])
+@undrawn()
 def test_branches_of_v2_meet_at_any_size(size):
     body = zoo.create_model("inception_v2", include_top=False, input_shape=(*size, 3))
     assert (
@@ -57,6 +61,7 @@ def test_branches_of_v2_meet_at_any_size(size):
     )
 
 
+@undrawn()
 def test_modules_of_v3_are_those_of_the_published_weights():
     model = zoo.create_model("inception_v3")
     concats = {name: width for name, width in widths(model, "mixed").items() if name.endswith("_concat")}
@@ -96,6 +101,7 @@ def test_auxiliary_classifier_of_v3_is_a_named_output_on_demand():
         zoo.create_model("inception_v3", aux=True, input_shape=(224, 224, 3))
 
 
+@undrawn()
 def test_modules_of_v4_are_those_of_its_figures():
     model = zoo.create_model("inception_v4")
     concats = {name: width for name, width in widths(model, "mixed").items() if name.endswith("_concat")}
@@ -118,6 +124,7 @@ def test_modules_of_v4_are_those_of_its_figures():
         ("inception_resnet_v2", (10, 20, 10), [(35, 35, 320), (17, 17, 1088), (8, 8, 1536)]),
     ],
 )
+@undrawn()
 def test_residual_blocks_are_those_of_the_paper_or_of_the_published_weights(name, blocks, shapes):
     model = zoo.create_model(name)
     added = [layer.name.split("_")[0] for layer in model.layers if isinstance(layer, keras.layers.Add)]
@@ -129,6 +136,7 @@ def test_residual_blocks_are_those_of_the_paper_or_of_the_published_weights(name
     assert all(name.endswith("_up_conv") for name in biased)
 
 
+@undrawn()
 def test_residuals_are_scaled_and_the_scales_are_a_knob():
     model = zoo.create_model("inception_resnet_v1")
     assert [model.get_layer(f"{kind}_1_scale").scale for kind in ("block35", "block17", "block8")] == [0.17, 0.1, 0.2]
@@ -142,6 +150,7 @@ def test_residuals_are_scaled_and_the_scales_are_a_knob():
     assert not {"block8_10_scale", "block8_10_relu"} & names
 
 
+@undrawn()
 def test_stochastic_depth_rises_from_block_to_block():
     model = zoo.create_model("inception_resnet_v1", include_top=False, drop_path=0.2)
     rates = [layer.rate for layer in model.layers if layer.name.endswith("_drop_path")]
@@ -149,6 +158,7 @@ def test_stochastic_depth_rises_from_block_to_block():
 
 
 @pytest.mark.parametrize("name", ["inception_v2", "inception_v3", "inception_v4", "inception_resnet_v1"])
+@undrawn()
 def test_cifar_stem_keeps_the_resolution(name):
     model = zoo.create_model(name, stem="cifar", input_shape=(32, 32, 3), classes=10)
     assert zoo.endpoints(model) == ["stem", "stride1", "stride2", "stride4", "pooled", "logits"]

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo.drawing import undrawn
 from zoo.models.image.lenet import C3_TABLE, RadialBasis, TableConv2D, scaled_tanh
 
 
+@undrawn()
 def test_layers_have_the_parameters_that_the_paper_states():
     model = zoo.create_model("lenet5")
     stated = {"c1": 156, "s2": 12, "c3": 1_516, "s4": 32, "c5": 48_120, "f6": 10_164}
@@ -80,6 +82,7 @@ def test_output_is_the_negative_squared_distance_to_the_codes():
     np.testing.assert_allclose(layer(np.array([[1.0, 1.0, 0.0]], "float32")), [[-1, -9]])
 
 
+@undrawn()
 def test_modern_variant_is_the_form_of_reimplementations():
     model = zoo.create_model("lenet5", variant="modern")
     assert zoo.count_params(model) == (61_706, 0)
@@ -97,6 +100,7 @@ def test_initial_weights_are_uniform_within_the_papers_limit():
     assert 2.4 / 90 < np.abs(kernel[..., 0]).max() <= 2.4 / 75  # the first sees three
 
 
+@undrawn()
 def test_simple_cnn_is_the_courses_network():
     model = zoo.create_model("simple_cnn")
     shapes = [tuple(layer.output.shape[1:]) for layer in model.layers if "Identity" not in type(layer).__name__]

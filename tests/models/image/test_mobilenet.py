@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo.drawing import undrawn
 from zoo.layers import rounded_width
 
 V1, V2 = zoo.list_models(family="mobilenet"), zoo.list_models(family="mobilenet_v2")
@@ -30,6 +31,7 @@ def test_widths_are_rounded_to_multiples_of_8_and_lose_10_percent_at_most(width,
 
 
 @pytest.mark.parametrize("name", V1)
+@undrawn()
 def test_v1_alternates_depthwise_and_pointwise_convolutions(name):
     model = zoo.create_model(name, include_top=False)
     assert len(of_kind(model, keras.layers.DepthwiseConv2D)) == 13
@@ -49,6 +51,7 @@ def test_v1_has_the_costs_of_table_6(name, macs, params):
     assert round(card.num_params / 1e6, 1) == params
 
 
+@undrawn()
 def test_v1_pads_where_it_strides_at_the_bottom_and_right_alone():
     model = zoo.create_model("mobilenet")
     padded = of_kind(model, keras.layers.ZeroPadding2D)
@@ -58,6 +61,7 @@ def test_v1_pads_where_it_strides_at_the_bottom_and_right_alone():
 
 
 @pytest.mark.parametrize("name", V2)
+@undrawn()
 def test_v2_expands_six_times_and_adds_where_the_shape_stays(name):
     model = zoo.create_model(name, include_top=False)
     assert "block1_expand_conv" not in {layer.name for layer in model.layers}
@@ -69,6 +73,7 @@ def test_v2_expands_six_times_and_adds_where_the_shape_stays(name):
     assert not {1, 2, 4, 7, 14} & set(added)
 
 
+@undrawn()
 def test_v2_has_the_widths_of_table_2():
     expected = [16, 24, 24, 32, 32, 32, 64, 64, 64, 64, 96, 96, 96, 160, 160, 160, 320]
     assert widths(zoo.create_model("mobilenet_v2"), "_project_conv") == expected
@@ -76,6 +81,7 @@ def test_v2_has_the_widths_of_table_2():
     assert zoo.create_model("mobilenet_v2_035").get_layer("final_conv").filters == 1280
 
 
+@undrawn()
 def test_v2_bottlenecks_are_linear():
     model = zoo.create_model("mobilenet_v2")
     followers = {
@@ -87,6 +93,7 @@ def test_v2_bottlenecks_are_linear():
     assert "Activation" not in followers
 
 
+@undrawn()
 def test_v3_squeezes_and_switches_activations_as_in_tables_1_and_2():
     large, small = zoo.create_model("mobilenet_v3_large"), zoo.create_model("mobilenet_v3_small")
     blocks = lambda model: [int(i.name[5:].split("_")[0]) for i in of_kind(model, keras.layers.Multiply)]  # noqa: E731
@@ -100,6 +107,7 @@ def test_v3_squeezes_and_switches_activations_as_in_tables_1_and_2():
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v3_large", "mobilenet_v3_small"])
+@undrawn()
 def test_minimal_v3_has_no_gates_no_hard_swish_and_3x3_kernels_alone(name):
     full, minimal = zoo.create_model(name), zoo.create_model(f"{name}_minimal")
     assert widths(minimal, "_conv") == widths(full, "_conv")
@@ -128,6 +136,7 @@ def test_dilation_gives_the_same_values_at_more_positions(name):
 
 
 @pytest.mark.parametrize("name", ["mobilenet", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"])
+@undrawn()
 def test_cifar_stem_keeps_the_resolution(name):
     model = zoo.create_model(name, stem="cifar", input_shape=(32, 32, 3), classes=10)
     assert zoo.endpoints(model) == ["stem", "stride1", "stride2", "stride4", "stride8", "pooled", "logits"]
@@ -136,6 +145,7 @@ def test_cifar_stem_keeps_the_resolution(name):
 
 
 @pytest.mark.parametrize(("name", "blocks"), [("mobilenet_v2", 17), ("mobilenet_v3_large", 15)])
+@undrawn()
 def test_drop_path_rises_linearly_over_the_residual_blocks(name, blocks):
     model = zoo.create_model(name, drop_path=0.2)
     rates = {
@@ -149,6 +159,7 @@ def test_drop_path_rises_linearly_over_the_residual_blocks(name, blocks):
 
 @pytest.mark.parametrize(("name", "constants"), [("mobilenet", (1e-3, 0.99)), ("mobilenet_v2", (1e-5, 0.9)),
                                                  ("mobilenet_v3_small", (1e-3, 0.99))])  # fmt: skip
+@undrawn()
 def test_batch_norm_has_the_constants_of_the_published_weights(name, constants):
     layers = of_kind(zoo.create_model(name), keras.layers.BatchNormalization)
     assert {(layer.epsilon, layer.momentum) for layer in layers} == {constants}
@@ -164,6 +175,7 @@ def test_head_of_v3_has_a_hidden_layer_behind_the_pooling():
 
 
 @pytest.mark.parametrize(("name", "alpha"), [("mobilenet", 0.01), ("mobilenet_v2", 0)])
+@undrawn()
 def test_illegal_widths_are_refused(name, alpha):
     with pytest.raises(ValueError, match=rf"alpha must be .* Received: alpha={alpha}"):
         zoo.create_model(name, alpha=alpha)

@@ -17,6 +17,12 @@ def has_the_knob(name):
 
 
 REPRESENTATIVES = cheapest(backbone_and_block, list(filter(has_the_knob, zoo.list_models(modality="image"))))
+# The default run has one of each family but the Inceptions, which take longest.
+QUICK = [
+    name
+    for name in cheapest(lambda name: zoo.model_card(name).family, REPRESENTATIVES)
+    if not name.startswith("inception")
+]
 
 
 def own_strides(name):
@@ -44,8 +50,9 @@ def randomised(model):
 @pytest.mark.parametrize(
     ("name", "knobs"),
     [
-        *((name, {}) for name in REPRESENTATIVES),
-        *((name, {"variant": "paper"}) for name in ("resnet50", "resnet50_v2")),
+        *(pytest.param(name, {}, marks=() if name in QUICK else pytest.mark.slow) for name in REPRESENTATIVES),
+        ("resnet50", {"variant": "paper"}),
+        pytest.param("resnet50_v2", {"variant": "paper"}, marks=pytest.mark.slow),
     ],
 )
 def test_dilated_network_computes_what_the_strided_one_does(name, knobs):

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo.drawing import undrawn
 
 
 def kinds(model):
     return [layer.name for layer in model.layers if layer.name.startswith(("layer", "hidden"))]
 
 
+@undrawn()
 def test_rows_are_layers_in_their_order():
     rows = (("batch_norm",), ("strided_conv", 4, 5), ("average_pool",), ("conv", 6, 1), ("max_pool",))
     model = zoo.create_model("plain_cnn", rows=rows, activation="tanh", hidden_layers=(7, 5), dropout=0.1)
@@ -23,6 +25,7 @@ def test_rows_are_layers_in_their_order():
     assert list(zoo.endpoints(model)) == ["stride1", "stride2", "stride4", "stride8", "logits"]
 
 
+@undrawn()
 def test_every_order_of_layers_fits_every_picture():
     for rows in itertools.product([("conv", 2, 3), ("strided_conv", 2, 3), ("max_pool",), ("batch_norm",)], repeat=3):
         model = zoo.create_model("plain_cnn", rows=rows, input_shape=(5, 3, 1), classes=2, hidden_layers=(), pool=True)
@@ -30,6 +33,7 @@ def test_every_order_of_layers_fits_every_picture():
     keras.utils.clear_session()
 
 
+@undrawn()
 def test_without_hidden_layers_the_dropout_is_before_the_classifier():
     model = zoo.create_model("plain_cnn", hidden_layers=(), dropout=0.5, pool=True)
     assert model.layers[-3].name == "head_dropout"
@@ -44,6 +48,7 @@ def test_rows_may_come_from_json():
 @pytest.mark.parametrize(
     "row", [("dense", 3), ("conv", 3), ("conv", 3, 2), ("conv", 0, 3), ("max_pool", 2), ("conv", 3.0, 3)]
 )
+@undrawn()
 def test_other_rows_are_refused(row):
     with pytest.raises(ValueError, match=r"Each of rows must be .* Received: \("):
         zoo.create_model("plain_cnn", rows=(row,))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo.drawing import undrawn
 
 
 def projections(model):
@@ -28,6 +29,7 @@ def projections(model):
         ("resnet164_v2", ["stage1_block1", "stage2_block1", "stage3_block1"]),
     ],
 )
+@undrawn()
 def test_projections_stand_where_the_shape_changes_and_nowhere_else(name, blocks):
     assert projections(zoo.create_model(name)) == blocks
 
@@ -38,6 +40,7 @@ def test_projections_stand_where_the_shape_changes_and_nowhere_else(name, blocks
      for name in [*zoo.list_models("resn*", modality="image"), "wide_resnet50_2"]
      if zoo.model_card(name).num_params < 30e6 and name not in ("resnet1001_v2", "resnet1202")],
 )  # fmt: skip
+@undrawn()
 def test_depth_in_the_name_counts_convolutions_and_the_dense_layer(name, depth):
     model = zoo.create_model(name, include_top=False)
     weighted = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
@@ -45,6 +48,7 @@ def test_depth_in_the_name_counts_convolutions_and_the_dense_layer(name, depth):
 
 
 @pytest.mark.parametrize(("name", "depth", "width"), [("wide_resnet16_8", 16, 8), ("wide_resnet40_2", 40, 2)])
+@undrawn()
 def test_depth_of_wide_networks_for_cifar_counts_convolutions_with_projections(name, depth, width):
     model = zoo.create_model(name, block_dropout=0.3)
     convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
@@ -63,6 +67,7 @@ def test_depth_of_wide_networks_for_cifar_counts_convolutions_with_projections(n
 
 
 @pytest.mark.parametrize(("name", "cardinality", "width"), [("resnext29_8x64d", 8, 64), ("resnext50_32x4d", 32, 4)])
+@undrawn()
 def test_cardinality_and_width_are_those_of_the_name(name, cardinality, width):
     model = zoo.create_model(name, include_top=False)
     layer = model.get_layer("stage1_block1_conv2")
@@ -79,6 +84,7 @@ def test_wide_networks_have_the_parameters_of_table_4(depth, width, millions):
     assert round(zoo.model_card(f"wide_resnet{depth}_{width}").num_params / 1e6, 1) == millions
 
 
+@undrawn()
 def test_published_weights_stride_in_the_3x3_and_the_paper_in_the_1x1():
     published, paper = zoo.create_model("resnet50"), zoo.create_model("resnet50", variant="paper")
     for stage in (2, 3, 4):
@@ -119,14 +125,16 @@ def test_zero_padding_shortcut_takes_every_second_position_and_adds_zeros():
     assert after.shape == (2, 5, 3, 32)
 
 
+@undrawn()
 def test_projection_shortcut_is_a_knob_of_the_cifar_networks():
     # Option B: 16 x 32 + 32 x 64 weights and two batch norms more.
     model = zoo.create_model("resnet20", shortcut="projection")
     assert zoo.count_params(model)[0] == 269_722 + 16 * 32 + 32 * 64 + 2 * (32 + 64)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet18_v2", "resnet50_v2"])
-@pytest.mark.parametrize("size", [64, 75])
+@pytest.mark.parametrize(
+    ("name", "size"), [("resnet18", 75), ("resnet18_v2", 64), ("resnet50", 64), ("resnet50_v2", 75)]
+)
 def test_dilation_gives_the_same_values_at_more_positions(name, size):
     """With dilation every kernel sees the positions that it saw before, so every second value is the old one."""
     arguments = {"input_shape": (size, size, 3), "include_top": False}
@@ -144,6 +152,7 @@ def test_dilation_gives_the_same_values_at_more_positions(name, size):
         assert zoo.endpoints(dilated)[-1] == f"stride{output_stride}"
 
 
+@undrawn()
 def test_cifar_stem_keeps_the_resolution():
     model = zoo.create_model("resnet18", stem="cifar", input_shape=(32, 32, 3), classes=10)
     assert zoo.endpoints(model) == ["stem", "stride1", "stride2", "stride4", "stride8", "pooled", "logits"]
@@ -151,6 +160,7 @@ def test_cifar_stem_keeps_the_resolution():
     assert zoo.count_params(model)[0] == 11_173_962
 
 
+@undrawn()
 def test_drop_path_rises_linearly_to_its_value():
     model = zoo.create_model("resnet18", drop_path=0.4)
     rates = [layer.rate for layer in model.layers if layer.name.endswith("_drop_path")]
@@ -163,6 +173,7 @@ def test_dropout_stands_before_the_dense_layer():
     assert names[-4:] == ["pooled", "head_dropout", "logits", "predictions"]
 
 
+@undrawn()
 def test_batch_norm_has_the_constants_of_the_published_weights():
     for layer in zoo.create_model("resnet18").layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -183,6 +194,7 @@ def test_preactivated_stem_pools_without_zeros_at_the_border():
     np.testing.assert_array_equal(pooled[0], expected)
 
 
+@undrawn()
 def test_resnext_and_wide_networks_differ_inside_the_bottleneck():
     widths = {}
     for name in ("resnet50", "resnext50_32x4d", "wide_resnet50_2"):

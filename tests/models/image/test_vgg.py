@@ -4,6 +4,7 @@ import keras
 import pytest
 
 import zoo
+from zoo.drawing import undrawn
 
 # Table 1: convolutions of the five stages.
 COLUMNS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2,) * 5, "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -12,6 +13,7 @@ MILLIONS = {"vgg11": 133, "vgg13": 133, "vgg16": 138, "vgg19": 144}
 
 
 @pytest.mark.parametrize("name", [*COLUMNS, *(f"{name}_bn" for name in COLUMNS)])
+@undrawn()
 def test_stages_are_those_of_table_1(name):
     model = zoo.create_model(name, include_top=False)
     for stage, (num_convolutions, filters) in enumerate(
@@ -25,12 +27,14 @@ def test_stages_are_those_of_table_1(name):
     assert round(zoo.model_card(name).num_params / 1e6) == MILLIONS[name.removesuffix("_bn")]
 
 
+@undrawn()
 def test_batch_norm_has_the_constants_of_the_published_weights():
     for layer in zoo.create_model("vgg11_bn", include_top=False).layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             assert (layer.epsilon, layer.momentum) == (1e-5, 0.9)
 
 
+@undrawn()
 def test_feature_map_is_7x7_at_224_and_averaged_to_that_elsewhere():
     small = {"hidden_units": 8, "classes": 5}
     model = zoo.create_model("vgg11", **small)
@@ -43,6 +47,7 @@ def test_feature_map_is_7x7_at_224_and_averaged_to_that_elsewhere():
         zoo.create_model("vgg11", input_shape=(224, None, 3), **small)
 
 
+@undrawn()
 def test_dropout_follows_both_hidden_layers():
     model = zoo.create_model("vgg11", hidden_units=8)
     assert model.get_layer("fc7").input is model.get_layer("fc6_dropout").output
