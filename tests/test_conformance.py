@@ -38,6 +38,16 @@ DEEPEST = ("resnet1001_v2", "resnet1202")
 # What takes longest among the families: GoogLeNet and MobileNet v1 and v3 have what the default run needs of them.
 SLOW_FAMILIES = ("inception_v2", "inception_v3", "inception_v4", "inception_resnet", "mobilenet_v2")
 
+# The depth that the name of a residual or dense network tells. Wide networks for CIFAR count in another way.
+DEPTHS = {
+    name: int(re.search(r"\d+", name)[0])
+    for name in NAMES
+    if zoo.model_card(name).family in ("resnet", "resnet_v2", "densenet")
+    and ("wide" not in name or zoo.model_card(name).classes == 1000)
+}
+# Table 1's blocks of 6, 12, 64 and 48 layers make 265; the paper calls that 264.
+DEPTHS["densenet264"] = 265
+
 REPRESENTATIVES = cheapest(architecture, NAMES)
 # Those whose behaviour is checked in the default run: of sound, text and signals these, of the rest one of each family.
 QUICK = (
@@ -95,6 +105,12 @@ def classes_for(name, shape, wanted):
     return card.classes if card.classes < points else card.classes - points + shape[0] * shape[1]
 
 
+def depth(model):
+    """The number of convolutions, without the projections of shortcuts, and the dense layer."""
+    convolutions = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    return sum("shortcut" not in name for name in convolutions) + 1
+
+
 def small_model(name, /, **arguments):
     shape = small_shape(name)
     standard = {"classes": classes_for(name, shape, 7), "input_shape": shape}
@@ -145,6 +161,8 @@ def test_default_model_has_the_numbers_of_its_card(default):
     assert zoo.count_params(model) == (card.num_params, card.num_state)
     assert zoo.count_macs(model) == card.num_macs
     assert tuple(zoo.endpoints(model)) == card.endpoints
+    if name in DEPTHS:
+        assert depth(model) == DEPTHS[name]
 
 
 def test_stride_endpoints_have_the_stride_of_their_name(default):

@@ -1,7 +1,5 @@
 """ResNet in the terms of its papers."""
 
-import re
-
 import keras
 import numpy as np
 import pytest
@@ -32,19 +30,6 @@ def projections(model):
 @undrawn()
 def test_projections_stand_where_the_shape_changes_and_nowhere_else(name, blocks):
     assert projections(zoo.create_model(name)) == blocks
-
-
-@pytest.mark.parametrize(
-    ("name", "depth"),
-    [(name, int(re.search(r"\d+", name)[0]))
-     for name in [*zoo.list_models("resn*", modality="image"), "wide_resnet50_2"]
-     if zoo.model_card(name).num_params < 30e6 and name not in ("resnet1001_v2", "resnet1202")],
-)  # fmt: skip
-@undrawn()
-def test_depth_in_the_name_counts_convolutions_and_the_dense_layer(name, depth):
-    model = zoo.create_model(name, include_top=False)
-    weighted = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
-    assert len(weighted) - len(projections(model)) + 1 == depth
 
 
 @pytest.mark.parametrize(("name", "depth", "width"), [("wide_resnet16_8", 16, 8), ("wide_resnet40_2", 40, 2)])
