@@ -38,6 +38,9 @@ DEEPEST = ("resnet1001_v2", "resnet1202")
 # What takes longest among the families: GoogLeNet and MobileNet v1 and v3 have what the default run needs of them.
 SLOW_FAMILIES = ("inception_v2", "inception_v3", "inception_v4", "inception_resnet", "mobilenet_v2")
 
+# Of so many layers that their behaviour takes minutes. Others have these layers; tests/parity holds their outputs.
+LONGEST = ("densenet_bc100_k12", "inception_resnet_v1", "inception_v4")
+
 # The depth that the name of a residual or dense network tells. Wide networks for CIFAR count in another way.
 DEPTHS = {
     name: int(re.search(r"\d+", name)[0])
@@ -65,8 +68,10 @@ SIZED = cheapest(lambda name: zoo.model_card(name).family, NAMES)
 
 
 def marked(names):
-    """The names as parameters, those behind the mark `slow` that the default run leaves out."""
-    return [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in names]
+    """The names as parameters, with what the default run leaves out as slow, and CI too as exhaustive."""
+    return [pytest.param(name, marks=[] if name in QUICK else
+                         [pytest.mark.slow, *([pytest.mark.exhaustive] if name in LONGEST else [])])
+            for name in names]  # fmt: skip
 
 
 def is_board(name):

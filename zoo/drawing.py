@@ -35,7 +35,8 @@ _thread = threading.local()
 def made_quickly() -> Iterator[None]:
     """In this context, and this thread, TensorFlow makes variables by one prepared kernel for all of a shape.
 
-    Under a distribution strategy, in a graph and with another backend of Keras, nothing is done.
+    Under a distribution strategy, in a graph and with another backend of Keras, nothing is done. Variable creators of a
+    scope around this one see the name that all have.
 
     Example:
         >>> import tensorflow as tf

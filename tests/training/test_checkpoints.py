@@ -210,6 +210,7 @@ def test_f02_f04_kill_before_every_change_of_the_disk(tmp_path, step):
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_f02_f04_kill_before_every_call_at_all(tmp_path):
     assert killed_at_every_stage(tmp_path, 3, lambda function: True) > 100
 

@@ -343,8 +343,9 @@ def test_killed_trainings_end_with_the_same_bits(tmp_path):
 
 
 @pytest.mark.slow
-def test_trainings_killed_a_hundred_times_end_with_the_same_bits(tmp_path):
-    driven(tmp_path, 100, processes=4)
+@pytest.mark.parametrize("kills", [20, pytest.param(100, marks=pytest.mark.exhaustive)])
+def test_trainings_killed_many_times_end_with_the_same_bits(tmp_path, kills):
+    driven(tmp_path, kills, processes=4)
 
 
 @pytest.mark.slow
