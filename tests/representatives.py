@@ -20,8 +20,9 @@ def cheapest(kind: Callable[[str], Hashable], names: Sequence[str]) -> list[str]
 
 
 def is_deep(name: str) -> bool:
+    """Whether a network for pictures tells such a depth; the numbers of others are their filters."""
     depth = re.search(r"\d+", name)
-    return depth is not None and int(depth[0]) > 100
+    return zoo.model_card(name).modality == "image" and depth is not None and int(depth[0]) > 100
 
 
 def backbone(name: str) -> Hashable:
