@@ -118,6 +118,7 @@ def test_nothing_is_trained_for_a_file_in_place_of_a_folder(tmp_path, monkeypatc
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive  # the comparison that runs by default, with more recordings and epochs
 def test_a_short_training_beats_the_filters():
     config = dataclasses.replace(DEFAULT, recordings=(30, 4, 6), draws=4, epochs=20, tested=(6.0,))
     scores = {name: found["6"] for name, found in compare(config).items()}
