@@ -241,18 +241,18 @@ def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path):
         if len(calls) == 4:  # in the second epoch, behind a checkpoint within it
             raise StopHereError
 
-    whole = runs.train(settings, tmp_path / "whole", save_steps=4, test=False)
+    whole = runs.train(settings, tmp_path / "whole", save_steps=4)
     callback = keras.callbacks.LambdaCallback(on_train_batch_end=stop)
     with pytest.raises(StopHereError):
-        runs.train(settings, tmp_path / "other", save_steps=4, callbacks=[callback], test=False)
+        runs.train(settings, tmp_path / "other", save_steps=4, callbacks=[callback])
     assert calls == [7, 9, 7, 9]
     assert not (tmp_path / "other" / "result.json").exists()
     with open(tmp_path / "other" / "metrics.jsonl", "a") as file:
         file.write('{"epoch": 2, "loss": 0}\n')  # of an epoch that no checkpoint has ended
-    other = runs.train(settings, tmp_path / "other", save_steps=4, test=False)
+    other = runs.train(settings, tmp_path / "other", save_steps=4)
     for name in ("metrics.jsonl", "best/manifest.json"):
         assert (other.folder / name).read_bytes() == (whole.folder / name).read_bytes()
-    for name in ("stopped", "best", "epochs"):
+    for name in ("stopped", "best", "evaluation", "epochs"):
         assert other.result()[name] == whole.result()[name]
 
 
