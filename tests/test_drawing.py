@@ -1,6 +1,7 @@
 """What is drawn by another thread is what would have been drawn by this one."""
 
 import gc
+import threading
 
 import keras
 import numpy as np
@@ -9,7 +10,8 @@ import tensorflow as tf
 
 import zoo
 from zoo import drawing
-from zoo.drawing import drawn_meanwhile, made_quickly, undrawn
+from zoo.drawing import Normal, drawn_meanwhile, made_quickly, undrawn
+from zoo.layers import he_normal
 
 
 def weights(name):
@@ -28,20 +30,79 @@ def test_the_numbers_are_the_same(name, monkeypatch):
         np.testing.assert_array_equal(value, at_once[path], err_msg=path)
 
 
+@pytest.mark.parametrize("seed", [1, 1337, 2**31 - 2, 2**32 + 5])
+@pytest.mark.parametrize("shape", [(3, 3, 64, 65), (7, 7, 3, 331), (2050, 2051)])
+def test_normal_numbers_are_those_of_keras(shape, seed):
+    kernel = Normal(shape, 0.1, seed)
+    kernel.draw_uniform()
+    pieces = kernel.pieces()
+    assert len(pieces) > 0
+    for piece in reversed(pieces):
+        piece()
+    expected = keras.random.normal(shape, stddev=0.1, seed=seed).numpy()
+    np.testing.assert_allclose(kernel.tensor().numpy(), expected, rtol=0, atol=3e-7)
+    piecewise = Normal(shape, 0.1, seed)
+    drawing._fill([piecewise])
+    np.testing.assert_array_equal(piecewise.tensor().numpy(), kernel.tensor().numpy())
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_kernels_are_what_their_initialiser_draws(depthwise):
+    shape = (3, 3, 1024, 4) if depthwise else (3, 3, 64, 128)
+    initializer = he_normal(depthwise=depthwise)
+    with drawn_meanwhile():
+        variable = keras.Variable(initializer, shape=shape, dtype="float32")
+    np.testing.assert_allclose(variable.numpy(), initializer(shape).numpy(), rtol=0, atol=1e-6)
+    with undrawn() as redraw:
+        later = keras.Variable(initializer, shape=shape, dtype="float32")
+    redraw(later)
+    np.testing.assert_array_equal(later.numpy(), variable.numpy())
+
+
+def test_what_is_not_of_float32_is_drawn_by_its_initialiser():
+    initializer = he_normal()
+    with drawn_meanwhile():
+        variable = keras.Variable(initializer, shape=(256, 256), dtype="float16")
+    np.testing.assert_array_equal(variable.numpy(), initializer((256, 256), dtype="float16").numpy())
+
+
+def test_a_kernel_in_the_memory_of_its_numbers_can_change():
+    with drawn_meanwhile():
+        layer = keras.layers.Conv2D(128, 3, kernel_initializer=he_normal())
+        layer.build((None, 8, 8, 64))
+    before = layer.kernel.numpy().copy()
+    read = layer.kernel.value.read_value()
+    layer.kernel.assign_add(np.ones_like(before))
+    gc.collect()
+    np.testing.assert_array_equal(read.numpy(), before)
+    np.testing.assert_array_equal(layer.kernel.numpy(), before + 1)
+
+
 def test_large_kernels_are_drawn_by_another_thread(monkeypatch):
-    drawn = []
-    real = drawing._draw
-    monkeypatch.setattr(
-        drawing, "_draw", lambda variable, initial: (drawn.append(variable.shape), real(variable, initial))
-    )
+    normal, others = [], []
+    draw_uniform, draw = Normal.draw_uniform, drawing._draw
+
+    def draws_uniform(kernel):
+        normal.append((kernel._shape, threading.current_thread()))
+        draw_uniform(kernel)
+
+    def draws(variable, initial):
+        others.append((tuple(variable.shape), threading.current_thread()))
+        draw(variable, initial)
+
+    monkeypatch.setattr(Normal, "draw_uniform", draws_uniform)
+    monkeypatch.setattr(drawing, "_draw", draws)
     model = zoo.create_model("resnet18")
     expected = [
-        variable.shape
+        tuple(variable.shape)
         for variable in model.trainable_weights
         if drawing.LEAST <= np.prod(variable.shape) <= drawing.MOST
     ]
     assert len(expected) > 10
-    assert sorted(map(tuple, drawn)) == sorted(map(tuple, expected))
+    # The kernel before the classes is of Keras's uniform distribution.
+    assert [shape for shape, _ in others] == [(512, 1000)]
+    assert sorted(shape for shape, _ in [*normal, *others]) == sorted(expected)
+    assert threading.main_thread() not in [thread for _, thread in [*normal, *others]]
 
 
 def test_variables_have_the_names_that_tensorflow_gives_them(monkeypatch):
@@ -119,9 +180,15 @@ def test_a_fault_of_a_builder_is_told_and_the_collector_runs_again():
     assert gc.isenabled()
 
 
-def test_under_a_strategy_nothing_is_left_to_another_thread():
+def test_under_a_strategy_nothing_is_left_to_another_thread_and_the_numbers_are_the_same():
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    initializer = he_normal()
     with strategy.scope(), drawn_meanwhile():
         layer = keras.layers.Dense(512)
         layer.build((None, 512))
         assert np.all(layer.kernel.numpy() != 0)
+        mirrored = keras.Variable(initializer, shape=(3, 3, 64, 128), dtype="float32")
+        assert np.all(mirrored.numpy() != 0)
+    with drawn_meanwhile():
+        alone = keras.Variable(initializer, shape=(3, 3, 64, 128), dtype="float32")
+    np.testing.assert_array_equal(mirrored.numpy(), alone.numpy())
