@@ -16,6 +16,7 @@ import functools
 import gc
 import inspect
 import math
+import mmap
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -33,8 +34,8 @@ LEAST = 1 << 15
 # Of a larger one, TensorFlow's random bits are not kept until all layers stand, but drawn piece by piece afterwards.
 MOST = 1 << 22
 
-# Numbers that a processor's second cache holds, with what they are made of.
-_PIECE = 1 << 16
+# Numbers that one call of TensorFlow makes random bits for, and those of them that a processor's second cache holds.
+_PIECE, _CACHED = 1 << 20, 1 << 17
 
 # What TensorFlow knows all variables by: a scope of its own, as the name ends in a slash.
 _NAME = "Variable/"
@@ -67,7 +68,7 @@ class Normal:
 
         self._shape, self._size, self._variance = shape, math.prod(shape), deviation**2
         # Four numbers come of each count of the generator; a last one that is not full is drawn whole.
-        self._numbers = _aligned(-(-self._size // 4) * 4)
+        self._numbers = _room(-(-self._size // 4) * 4)
         seeds = np.array([seed % (2**31 - 2), 0], "int32")
         self._key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seeds)
         self._counter = int.from_bytes(counter.numpy().tobytes(), "little")
@@ -96,16 +97,20 @@ class Normal:
         ).numpy()
 
     def _fill(self, begin: int) -> None:
-        numbers = self._numbers[begin : begin + _PIECE]
-        end = begin + len(numbers)
+        end = min(begin + _PIECE, len(self._numbers))
         uniform = self._uniform_between(begin, end) if self._uniform is None else self._uniform[begin:end]
-        radius = np.maximum(uniform[::2], np.float32(1e-7))
-        np.log(radius, out=radius)
-        radius *= np.float32(-2 * self._variance)
-        np.sqrt(radius, out=radius)
-        angle = uniform[1::2] * np.float32(2 * math.pi)
-        np.multiply(np.sin(angle), radius, out=numbers[::2])
-        np.multiply(np.cos(angle), radius, out=numbers[1::2])
+        for start in range(0, end - begin, _CACHED):
+            _make_normal(uniform[start : start + _CACHED], self._variance, self._numbers[begin + start : end][:_CACHED])
+
+
+def _make_normal(uniform: np.ndarray, variance: float, out: np.ndarray) -> None:
+    radius = np.maximum(uniform[::2], np.float32(1e-7))
+    np.log(radius, out=radius)
+    radius *= np.float32(-2 * variance)
+    np.sqrt(radius, out=radius)
+    angle = uniform[1::2] * np.float32(2 * math.pi)
+    np.multiply(np.sin(angle), radius, out=out[::2])
+    np.multiply(np.cos(angle), radius, out=out[1::2])
 
 
 @contextlib.contextmanager
@@ -337,11 +342,13 @@ def _fill(kernels: Sequence[Normal]) -> None:
             done.result()
 
 
-def _aligned(size: int) -> np.ndarray:
-    """Room for so many float32 that begins where TensorFlow's kernels want it: at a multiple of 64 bytes."""
-    room = np.empty(size + 16, "float32")
-    begin = -room.ctypes.data % 64 // 4
-    return room[begin : begin + size]
+def _room(size: int) -> np.ndarray:
+    """Room for so many float32 that begins at a page, as TensorFlow's kernels want at least a multiple of 64 bytes.
+
+    NumPy asks for huge pages, which the system may take longer to find than all else here takes.
+    """
+    own = {} if os.name == "nt" else {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS}
+    return np.frombuffer(mmap.mmap(-1, 4 * size, **own), "float32")
 
 
 def _captured(function: Any, name: str) -> Any:
