@@ -1,6 +1,6 @@
 """A search that is killed at random moments and started again, for test_survival.
 
-    python killed.py FOLDER KILLS SEED
+    python killed.py FOLDER TRIALS KILLS SEED
 
 TensorFlow is imported once, and each session is a fork of this process, which does not use it itself: a session then
 begins without the seconds of that import. Prints after how many seconds each kill came.
@@ -19,19 +19,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 LONGEST_SECONDS = 4.0
 
 
-def session(folder):
+def session(folder, trials):
     """One session, from its beginning to the end of the search."""
     import rich.console
 
     import tuning
 
     tuning.search(
-        "simple_cnn", out=folder, space="model", tuner="random", trials=8, seed=3, epochs=4,
+        "simple_cnn", out=folder, space="model", tuner="random", trials=trials, seed=3, epochs=4,
         console=rich.console.Console(file=io.StringIO()),
     )  # fmt: skip
 
 
-def main(folder, kills, seed):
+def main(folder, trials, kills, seed):
     import keras_tuner  # noqa: F401
     import sklearn.ensemble  # noqa: F401
 
@@ -43,7 +43,7 @@ def main(folder, kills, seed):
     while True:
         child = os.fork()
         if child == 0:
-            session(folder)
+            session(folder, trials)
             os._exit(0)
         seconds = chance.uniform(0.2, LONGEST_SECONDS)
         began = time.monotonic()
@@ -60,4 +60,4 @@ def main(folder, kills, seed):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+    sys.exit(main(sys.argv[1], *map(int, sys.argv[2:])))
