@@ -149,7 +149,8 @@ class StopHereError(Exception):
 
 @pytest.mark.slow
 def test_the_head_is_trained_first_and_an_interrupted_run_ends_alike(tmp_path):
-    base = runs.train(runs.Settings(model="simple_cnn", data=FEW, epochs=2, batch_size=64), tmp_path / "base", test=False)
+    settings = runs.Settings(model="simple_cnn", data=FEW, epochs=2, batch_size=64)
+    base = runs.train(settings, tmp_path / "base", test=False)
     settings = runs.Settings.from_recipe(
         training.recipe("finetune_two_stage").smoke(), model="simple_cnn", data=FEW, image_size=None, batch_size=64,
         augment="shift=1", weights=str(base.folder / "best"),

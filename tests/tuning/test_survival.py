@@ -22,8 +22,8 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3
 def search(folder, trials, kills, seed=0):
     """Run the script to the end of its search; returns the moments of the kills."""
     done = subprocess.run(
-        [sys.executable, SCRIPT, folder, str(trials), str(kills), str(seed)], env=ENVIRONMENT, capture_output=True, text=True,
-        timeout=900, check=False,
+        [sys.executable, SCRIPT, folder, str(trials), str(kills), str(seed)], env=ENVIRONMENT, capture_output=True,
+        text=True, timeout=900, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.split()
