@@ -7,7 +7,9 @@ from deploy.networks import pictures, two_outputs, with_statistics
 from keras import layers
 from test_conformance import REPRESENTATIVES, answers, examples, small_model, small_shape
 
+import zoo
 from zoo.deploy import fold
+from zoo.drawing import undrawn
 
 # One network of each modality, and those whose blocks are of other kinds than theirs.
 QUICK = ("resnet20", "ds_cnn_s", "fcn_1d")
@@ -52,6 +54,39 @@ def test_batch_norm_behind_a_linear_layer_goes_into_it(kind, use_bias):
     assert [type(layer).__name__ for layer in folded.layers[1:]] == [type(model.layers[1]).__name__]
     x = pictures(3, (6, 6, 4))
     assert relative(folded(x), model(x)) < 1e-5
+
+
+@pytest.mark.parametrize("use_bias", [False, True])
+@pytest.mark.parametrize("kind", LINEAR)
+def test_a_factor_behind_a_linear_layer_goes_into_it(kind, use_bias):
+    inputs = keras.Input((6, 6, 4))
+    x = LINEAR[kind](use_bias=use_bias, bias_initializer="random_normal")(inputs)
+    x = layers.Rescaling(0.17, offset=0.3)(layers.BatchNormalization()(x))
+    model = with_statistics(keras.Model(inputs, layers.Add()([layers.BatchNormalization()(x), x])))
+    folded = fold(model)
+    assert [type(layer).__name__ for layer in folded.layers[2:]] == ["BatchNormalization", "Add"]
+    x = pictures(3, (6, 6, 4))
+    assert relative(folded(x), model(x)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("activation", "scale"), [("relu", 0.5), (None, [0.5, 1.0, 2.0, 3.0, 4.0, 5.0])], ids=["activation", "six factors"]
+)
+def test_a_factor_stays_where_it_cannot_go(activation, scale):
+    inputs = keras.Input((6, 6, 4))
+    model = keras.Model(inputs, layers.Rescaling(scale)(layers.Conv2D(6, 3, activation=activation)(inputs)))
+    folded = fold(model)
+    assert [type(layer).__name__ for layer in folded.layers] == ["InputLayer", "Conv2D", "Rescaling"]
+    x = pictures(3, (6, 6, 4))
+    assert relative(folded(x), model(x)) < 1e-5
+
+
+def test_no_factor_is_left_in_inception_resnet():
+    with undrawn():
+        model = zoo.create_model("inception_resnet_v2", input_shape=(75, 75, 3))
+        folded = fold(model)
+    assert sum(type(layer) is layers.Rescaling for layer in model.layers) == 39
+    assert not [layer.name for layer in folded.layers if type(layer) in (layers.Rescaling, layers.BatchNormalization)]
 
 
 @pytest.mark.parametrize("kind", ["conv", "grouped", "strided", "depthwise", "dense"])

@@ -7,7 +7,8 @@ a linear layer they go into its kernel and bias:
     (W x + b) * scale + offset = (W * scale) x + (b * scale + offset).
 
 Before one they do too, if that layer pads nothing: zeros put around the normalised picture are not what becomes zero
-when the padding comes first.
+when the padding comes first. A factor for all channels behind a linear layer, as on the residuals of Inception-ResNet,
+goes into it in the same way.
 """
 
 from collections import Counter
@@ -35,7 +36,7 @@ _NOTHING_IN_INFERENCE = (
 
 @dataclass
 class _Norm:
-    """What a batch norm does to each channel: x * scale + offset, in double precision."""
+    """What a batch norm or a factor does to each channel: x * scale + offset, in double precision."""
 
     scale: np.ndarray
     offset: np.ndarray
@@ -45,8 +46,9 @@ def fold(model: keras.Model) -> keras.Model:
     """The same network for inference: fewer layers, the same answers.
 
     Batch norm goes into the convolution or dense layer before it, or into those behind it where they pad nothing;
-    where it can go into neither it stays. Dropout, noise, identities and linear activations are taken out, and with
-    them the endpoints. Layers that are called several times stay as they are.
+    where it can go into neither it stays. Rescaling by one number goes into the layer before it. Dropout, noise,
+    identities and linear activations are taken out, and with them the endpoints. Layers that are called several times
+    stay as they are.
 
     Args:
         model: A functional or sequential model, built. It stays as it is; the result has weights of its own.
@@ -113,8 +115,12 @@ class _Plan:
                 self._users.setdefault(id(tensor), []).append(node)
         # From the input on, so that a second batch norm finds the first one gone.
         for node in calls:
-            if type(node.operation) is layers.BatchNormalization and self._times_called[id(node.operation)] == 1:
+            if self._times_called[id(node.operation)] > 1:
+                continue
+            if type(node.operation) is layers.BatchNormalization:
                 self._place(node)
+            elif type(node.operation) is layers.Rescaling:
+                self._place_rescaling(node)
 
     def _place(self, node: Any) -> None:
         norm = node.operation
@@ -129,8 +135,17 @@ class _Plan:
                 self._before[id(user.operation)] = _norm(norm)
             self.pruned.add(id(node))
 
+    def _place_rescaling(self, node: Any) -> None:
+        producer, (scale, offset) = self._linear_before(node), (node.operation.scale, node.operation.offset)
+        if producer is None or np.ndim(scale) or np.ndim(offset):
+            return
+        channels = producer.outputs[0].shape[_channel_axis(producer.operation, producer.outputs[0])]
+        norm = _Norm(np.full(channels, scale, np.float64), np.full(channels, offset, np.float64))
+        self._behind.setdefault(id(producer.operation), []).append(norm)
+        self.pruned.add(id(node))
+
     def _linear_before(self, node: Any) -> Any:
-        """The linear call whose output nothing but this batch norm sees, if there is one."""
+        """The linear call whose output nothing but this call sees, if there is one."""
         tensor = node.input_tensors[0]
         while True:
             if len(self._users[id(tensor)]) > 1 or id(tensor) in self._outputs:
