@@ -126,8 +126,7 @@ class _Plan:
         norm = node.operation
         producer = self._linear_before(node)
         if producer is not None and _channel_axis(producer.operation, producer.outputs[0]) == _axis(norm, node):
-            self._behind.setdefault(id(producer.operation), []).append(_norm(norm))
-            self.pruned.add(id(node))
+            self._put_behind(producer, node, _norm(norm))
             return
         users = list(self._users_behind(node.outputs[0]))
         if users and all(self._takes(user, _axis(norm, node)) for user in users):
@@ -141,6 +140,9 @@ class _Plan:
             return
         channels = producer.outputs[0].shape[_channel_axis(producer.operation, producer.outputs[0])]
         norm = _Norm(np.full(channels, scale, np.float64), np.full(channels, offset, np.float64))
+        self._put_behind(producer, node, norm)
+
+    def _put_behind(self, producer: Any, node: Any, norm: _Norm) -> None:
         self._behind.setdefault(id(producer.operation), []).append(norm)
         self.pruned.add(id(node))
 
