@@ -5,10 +5,6 @@ drawn by the variable's own initialiser, with the seed that it has from the star
 
 TensorFlow draws a normal distribution one pair of numbers after another. `Normal` takes the same random bits from it,
 and makes normal numbers of them (Box and Muller 1958) with NumPy's vectorised functions, in half of the time.
-
-TensorFlow has an operation make each variable, with the variable's name as an attribute, for its messages, and prepares
-a kernel for every new combination of attributes: 0.5 ms, where all else takes 0.2. Here the operation gets one name for
-all, and the variable its own afterwards.
 """
 
 import contextlib
@@ -26,6 +22,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from zoo.quickly import is_eager, made_quickly
+
 Redraw = Callable[[keras.Variable], None]
 
 # Numbers of a variable that is not drawn at once: a smaller one is drawn in less time than it takes to ask for it.
@@ -36,9 +34,6 @@ MOST = 1 << 22
 
 # Numbers that one call of TensorFlow makes random bits for, and those of them that a processor's second cache holds.
 _PIECE, _CACHED = 1 << 20, 1 << 17
-
-# What TensorFlow knows all variables by: a scope of its own, as the name ends in a slash.
-_NAME = "Variable/"
 
 _thread = threading.local()
 
@@ -114,53 +109,6 @@ def _make_normal(uniform: np.ndarray, variance: float, out: np.ndarray) -> None:
 
 
 @contextlib.contextmanager
-def made_quickly() -> Iterator[None]:
-    """In this context, and this thread, TensorFlow makes variables by one prepared kernel for all of a shape.
-
-    Under a distribution strategy, in a graph and with another backend of Keras, nothing is done. Variable creators of a
-    scope around this one see the name that all have.
-
-    Example:
-        >>> import tensorflow as tf
-        >>> from zoo.drawing import made_quickly
-        >>> with made_quickly(), tf.name_scope("body"):
-        ...     variable = tf.Variable(1.0, name="scale")
-        >>> variable.name
-        'body/scale:0'
-    """
-    if not _is_eager():
-        yield
-        return
-    import tensorflow as tf
-
-    if tf.distribute.has_strategy():
-        yield
-        return
-    with tf.variable_creator_scope(_make):
-        yield
-
-
-def _is_eager() -> bool:
-    if keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    return tf.executing_eagerly()
-
-
-def _make(next_creator: Callable[..., Any], **options: Any) -> Any:
-    """The variable that TensorFlow would have made, which gets its name afterwards."""
-    import tensorflow as tf
-
-    name, scope = options.get("name") or "Variable", tf.get_current_name_scope()
-    if name.endswith("/") or not tf.executing_eagerly():
-        return next_creator(**options)
-    made = next_creator(**{**options, "name": _NAME})
-    made._handle_name = made.handle._name = f"{scope}/{name}:0" if scope else f"{name}:0"
-    return made
-
-
-@contextlib.contextmanager
 def undrawn() -> Iterator[Redraw]:
     """In this context, and this thread, Keras's floating-point variables start at zero instead of their initialiser.
 
@@ -233,7 +181,7 @@ def drawn_meanwhile() -> Iterator[None]:
         >>> bool(abs(layer.kernel.numpy()).min() > 0)
         True
     """
-    if getattr(_thread, "is_undrawn", False) or not _is_eager():
+    if getattr(_thread, "is_undrawn", False) or not is_eager():
         yield
         return
     import tensorflow as tf
@@ -248,6 +196,7 @@ def drawn_meanwhile() -> Iterator[None]:
         return
     constants: dict[tuple[type, tuple[int, ...], str], Any] = {}
     drawn: list[Future[None]] = []
+    uniform: list[Future[None]] = []
     normal: list[tuple[Any, Normal]] = []
     kinds = {keras.initializers.Zeros: tf.zeros, keras.initializers.Ones: tf.ones}
 
@@ -274,23 +223,33 @@ def drawn_meanwhile() -> Iterator[None]:
         else:
             normal.append((made, numbers))
             if size <= MOST:
-                drawn.append(thread.submit(numbers.draw_uniform))
+                uniform.append(thread.submit(numbers.draw_uniform))
         return made
 
-    was_collecting = gc.isenabled()
-    gc.disable()
-    try:
-        with ThreadPoolExecutor(1, "zoo-drawing") as thread, made_quickly(), tf.variable_creator_scope(create):
+    with made_quickly(), _uncollected():
+        with ThreadPoolExecutor(1, "zoo-drawing") as thread, tf.variable_creator_scope(create):
             try:
                 yield
             except BaseException:
                 thread.shutdown(cancel_futures=True)
                 raise
+            # What has not begun is drawn by all processors now.
+            for bits in uniform:
+                bits.cancel()
         for future in drawn:
             future.result()
         _fill([numbers for _, numbers in normal])
         for made, numbers in normal:
             made.assign(numbers.tensor(), read_value=False)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """In this context Python's garbage collector waits."""
+    was_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
     finally:
         if was_collecting:
             gc.enable()

@@ -23,7 +23,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.drawing import made_quickly
+from zoo.quickly import made_quickly
 from zoo.training import kernels, replicas
 from zoo.training import recompute as recomputation
 from zoo.training.cadence import Cadence
