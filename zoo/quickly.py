@@ -38,8 +38,9 @@ def made_quickly() -> AbstractContextManager[None]:
 
     TensorFlow runs operations outside of graphs by their kernels alone; Keras takes numbers, strings and None as
     attributes of layers without looking for variables in them, and gets a method's signature once. These are switches
-    of the whole process: what other threads do in the meantime is done so as well, with the same results. Under a
-    distribution strategy, in a graph and with another backend of Keras, nothing is switched.
+    of the whole process: what other threads do in the meantime is done so as well, where a softmax outside of a graph
+    may differ in its last bit, as oneDNN's kernel is not taken. Under a distribution strategy, in a graph and with
+    another backend of Keras, nothing is switched.
 
     Example:
         >>> import keras
