@@ -25,7 +25,7 @@ from zoo.files import write_json
 from zoo.graph import nodes
 from zoo.weights import cache
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
