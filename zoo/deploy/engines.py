@@ -29,7 +29,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.deploy import winograd
+from zoo.deploy import pools, winograd
 from zoo.deploy.folding import fold
 from zoo.deploy.graphs import INPUT, Graph, fixed, input_of, module, output_names, trace
 from zoo.deploy.precision import in_bfloat16
@@ -253,6 +253,7 @@ def _convert_to_openvino(graph: Graph) -> Any:
     model.inputs[0].set_names({INPUT})
     for output, name in zip(model.outputs, graph.output_names, strict=True):
         output.set_names({name})
+    pools.pad_inside(model)
     return model
 
 
