@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import zoo
 from zoo import drawing
-from zoo.drawing import Normal, drawn_meanwhile, undrawn
+from zoo.drawing import Normal, drawn_meanwhile, give, uncollected, undrawn
 from zoo.layers import he_normal
 
 
@@ -110,6 +110,74 @@ def test_nothing_is_drawn_where_weights_come_from_a_file():
     kernels = [variable for variable in model.weights if variable.path.endswith("kernel")]
     assert kernels
     assert not any(np.any(variable.numpy()) for variable in kernels)
+
+
+@pytest.mark.parametrize("shape", [(16,), (256, 256)])
+def test_undrawn_variables_of_one_shape_change_alone(shape):
+    with undrawn():
+        one, other = (keras.Variable("ones", shape=shape, dtype="float32") for _ in range(2))
+    one.assign_add(np.full(shape, 2.0, "float32"))
+    np.testing.assert_array_equal(one.numpy(), np.full(shape, 2.0))
+    np.testing.assert_array_equal(other.numpy(), np.zeros(shape))
+
+
+@pytest.mark.parametrize("stored", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("shape", [(), (7,), (3, 3, 61, 62)])
+def test_given_numbers_are_those_that_keras_assigns(shape, dtype, stored):
+    numbers = np.random.default_rng(5).normal(size=shape).astype(stored)
+    assigned, given = (keras.Variable("zeros", shape=shape, dtype=dtype) for _ in range(2))
+    assigned.assign(numbers)
+    give(given, numbers)
+    assert given.dtype == assigned.dtype
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(given).astype("float64"), keras.ops.convert_to_numpy(assigned).astype("float64")
+    )
+
+
+def test_given_numbers_are_the_variables_own():
+    numbers = np.arange(256 * 300, dtype="float32").reshape(300, 256)
+    one, other = (keras.Variable("zeros", shape=(256, 300), dtype="float32") for _ in range(2))
+    give(one, numbers.T)
+    give(other, numbers.T)
+    read = one.value.read_value()
+    numbers[:] = 0
+    one.assign_add(np.ones((256, 300), "float32"))
+    gc.collect()
+    expected = np.arange(256 * 300, dtype="float32").reshape(300, 256).T
+    np.testing.assert_array_equal(one.numpy(), expected + 1)
+    np.testing.assert_array_equal(other.numpy(), expected)
+    np.testing.assert_array_equal(read.numpy(), expected)
+
+
+def test_numbers_are_given_to_every_copy_of_a_variable():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    numbers = np.random.default_rng(5).normal(size=(256, 256)).astype("float32")
+    with strategy.scope():
+        inside, outside = (keras.Variable("zeros", shape=(256, 256), dtype="float32") for _ in range(2))
+        assert isinstance(inside.value, tf.distribute.DistributedValues)
+        give(inside, numbers)
+    give(outside, numbers)
+    for variable in (inside, outside):
+        for copy in strategy.experimental_local_results(variable.value):
+            np.testing.assert_array_equal(copy.numpy(), numbers)
+
+
+def test_numbers_of_another_shape_are_refused():
+    variable = keras.Variable("ones", shape=(256, 256), dtype="float32")
+    with pytest.raises(ValueError, match="shape"):
+        give(variable, np.zeros((256, 255), "float32"))
+    np.testing.assert_array_equal(variable.numpy(), 1.0)
+
+
+def test_the_garbage_collector_waits_and_goes_on():
+    assert gc.isenabled()
+    with uncollected():
+        assert not gc.isenabled()
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
 
 
 def test_variables_that_began_as_one_tensor_change_alone():

@@ -79,9 +79,7 @@ class Normal:
 
     def tensor(self) -> Any:
         """The numbers as float32 of the kernel's shape, in the memory that the pieces have filled."""
-        import tensorflow as tf
-
-        return tf.experimental.dlpack.from_dlpack(self._numbers[: self._size].reshape(self._shape).__dlpack__())
+        return _tensor(self._numbers[: self._size].reshape(self._shape))
 
     def _uniform_between(self, begin: int, end: int) -> np.ndarray:
         import tensorflow as tf
@@ -138,6 +136,7 @@ def undrawn() -> Iterator[Redraw]:
     import tensorflow as tf
 
     initials: dict[int, tuple[keras.Variable, Callable[[], Any]]] = {}
+    zeros = _Zeros()
 
     def create(next_creator: Callable[..., Any], **options: Any) -> Any:
         initial: Any = options.get("initial_value")
@@ -145,7 +144,9 @@ def undrawn() -> Iterator[Redraw]:
         if not isinstance(variable, keras.Variable) or "float" not in variable.dtype:
             return next_creator(**options)
         initials[id(variable)] = variable, initial
-        return next_creator(**{**options, "initial_value": lambda: tf.zeros(variable.shape, variable.dtype)})
+        if not is_eager() or tf.distribute.has_strategy():
+            return next_creator(**{**options, "initial_value": lambda: tf.zeros(variable.shape, variable.dtype)})
+        return next_creator(**{**options, "initial_value": zeros.of(tuple(variable.shape), variable.dtype)})
 
     def redraw(variable: keras.Variable) -> None:
         if id(variable) in initials:
@@ -226,7 +227,7 @@ def drawn_meanwhile() -> Iterator[None]:
                 uniform.append(thread.submit(numbers.draw_uniform))
         return made
 
-    with made_quickly(), _uncollected():
+    with made_quickly(), uncollected():
         with ThreadPoolExecutor(1, "zoo-drawing") as thread, tf.variable_creator_scope(create):
             try:
                 yield
@@ -243,8 +244,38 @@ def drawn_meanwhile() -> Iterator[None]:
             made.assign(numbers.tensor(), read_value=False)
 
 
+def give(variable: keras.Variable, numbers: np.ndarray) -> None:
+    """Do what `variable.assign(numbers)` does, by one copy of a large array where Keras and TensorFlow make three.
+
+    Args:
+        variable: Any variable of a built layer.
+        numbers: Numbers of its shape; those of another dtype are cast.
+
+    Example:
+        >>> import keras
+        >>> import numpy as np
+        >>> from zoo.drawing import give
+        >>> kernel = keras.Variable(np.zeros((256, 256), "float32"))
+        >>> give(kernel, np.ones((256, 256)))
+        >>> float(keras.ops.mean(kernel))
+        1.0
+    """
+    if not is_eager() or variable.dtype != "float32" or numbers.size < LEAST or numbers.shape != tuple(variable.shape):
+        variable.assign(numbers)
+        return
+    import tensorflow as tf
+
+    value = variable.value
+    if isinstance(value, tf.distribute.DistributedValues) or "CPU" not in value.device:
+        variable.assign(numbers)
+        return
+    room = _room(numbers.size).reshape(numbers.shape)
+    room[...] = numbers
+    value.assign(_tensor(room), read_value=False)
+
+
 @contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """In this context Python's garbage collector waits."""
     was_collecting = gc.isenabled()
     gc.disable()
@@ -253,6 +284,22 @@ def _uncollected() -> Iterator[None]:
     finally:
         if was_collecting:
             gc.enable()
+
+
+class _Zeros:
+    """Zeros to begin with: small ones are made once for each shape, large ones take no memory until they are used."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[tuple[int, ...], str], Any] = {}
+
+    def of(self, shape: tuple[int, ...], dtype: str) -> Any:
+        import tensorflow as tf
+
+        if dtype == "float32" and math.prod(shape) >= LEAST:
+            return _tensor(_room(math.prod(shape)).reshape(shape))
+        if (shape, dtype) not in self._known:
+            self._known[shape, dtype] = tf.zeros(shape, dtype)
+        return self._known[shape, dtype]
 
 
 def _draw(variable: Any, initial: Callable[[], Any]) -> None:
@@ -308,6 +355,13 @@ def _room(size: int) -> np.ndarray:
     """
     own = {} if os.name == "nt" else {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS}
     return np.frombuffer(mmap.mmap(-1, 4 * size, **own), "float32")
+
+
+def _tensor(array: np.ndarray) -> Any:
+    """TensorFlow's tensor in the memory of an array that begins at a multiple of 64 bytes."""
+    import tensorflow as tf
+
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
 def _captured(function: Any, name: str) -> Any:

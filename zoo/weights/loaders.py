@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from zoo.drawing import undrawn
+from zoo.drawing import uncollected, undrawn
 from zoo.graph import Parts
 from zoo.registry import Card
 from zoo.weights import cache, store
@@ -147,7 +147,7 @@ def _no_weights(card: Card, weights: str) -> str:
 
 def _adapted(card: Card, stored: Stored, label: str, construct: Construct) -> keras.Model:
     """A model with verified weights that were converted, whatever its head and channels."""
-    with undrawn() as redraw:
+    with uncollected(), undrawn() as redraw:
         parts = construct(stored.manifest["knobs"])
         model, classes, channels = parts.model, parts.classes, parts.start.shape[-1]
         body, head = parts.layers()
@@ -171,7 +171,7 @@ def _saved(card: Card, stored: Stored, label: str, construct: Construct, build: 
     Nothing but these may differ: a head of another form, or a body of another depth, does not fit.
     """
     shapes = store.shapes(stored)
-    with undrawn() as redraw:
+    with uncollected(), undrawn() as redraw:
         parts = construct({})
         model = parts.model
         body, head = parts.layers()

@@ -19,6 +19,7 @@ import numpy as np
 import safetensors
 from safetensors.numpy import save as to_safetensors
 
+from zoo.drawing import give
 from zoo.files import sha256, write_atomic, write_json
 from zoo.messages import some
 from zoo.weights.adapt import input_channels
@@ -137,7 +138,7 @@ def load(model: keras.Model, stored: Stored | str | os.PathLike) -> keras.Model:
     for name, array in arrays.items():
         refuse_non_finite(name, array)
     for name, array in arrays.items():
-        variables[name].assign(array)
+        give(variables[name], array)
     return model
 
 
@@ -221,7 +222,7 @@ def load_layers(
         refuse_mismatch(path, model, found, wanted)
         for name, variable in variables.items():
             array = file.get_tensor(name)
-            variable.assign(input_channels(array, variable.shape[-2]) if name in adapted else array)
+            give(variable, input_channels(array, variable.shape[-2]) if name in adapted else array)
     return kept
 
 
