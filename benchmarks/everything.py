@@ -5,12 +5,12 @@
     python benchmarks/everything.py --parts inference --models resnet50 mobilenet_v2 --precisions bfloat16
 
 Inference at batch 1 and 16, build, first and later training steps beside `model.fit`, training beside torchvision, and
-our network in each engine and in int8; in bfloat16 where the processor computes it, and int8 is beside float32
+our network in each engine and in int8; in bfloat16 where the processor computes it, and int8 is beside float32 alone
 elsewhere. Of ours and of the peers every form is measured and the best counts, also without what PyTorch makes of
-frozen weights; `--quick` measures three networks, and of PyTorch's forms those that are expected to win. Each answer
-is one line of the results' file: a run that was killed goes on where it was, and what was measured with other options
-is refused. The tables are written again after each answer. One machine, nothing else running: the load at the start is
-told.
+frozen weights; `--quick` measures three networks, and of PyTorch's forms those that are expected to win, and with
+names it does so in these alone, for all networks. Each answer is one line of the results' file: a run that was killed
+goes on where it was, and what was measured with other options is refused. The tables are written again after each
+answer. One machine, nothing else running: the load at the start is told.
 """
 
 import argparse
@@ -55,6 +55,7 @@ FROZEN, NOT_FROZEN = "compiled, frozen", ("compiled", "compiled, channels last")
 QUICK_FORMS = (FROZEN, "eager, channels last")
 QUICK_INT8 = ("tensorflow", "openvino")
 QUICK_TRAINING = ("Trainer", "model.fit", "compiled, channels last")
+QUICK = ("inference", "int8", "training")
 
 
 class Results:
@@ -99,17 +100,17 @@ def computes_bfloat16(machine: dict[str, Any]) -> bool:
 
 
 def inference(model: str, precision: str, options: argparse.Namespace) -> dict[str, Any]:
-    """All forms of a network in a precision; int8 has no peers, and is measured beside ours in `options.wide`."""
+    """All forms of a network in a precision; int8 has no peers, and is measured beside ours in wider ones."""
     if precision == "int8":
-        rows = benchmark.forms(model, None, [options.wide, "int8"])
-        rows = [row for row in rows if not options.quick or row.form in QUICK_INT8]
+        rows = benchmark.forms(model, None, list(dict.fromkeys(["float32", options.wide, "int8"])))
+        rows = [row for row in rows if "int8" not in options.quick or row.form in QUICK_INT8]
         return _compared(model, rows, options)
     have = benchmark.NETWORKS[model]
     others = [peer for peer in options.peers if peer not in have or have[peer]]
     if options.one_torch and "torchvision" in others and "timm" in others:
         others.remove("timm")
     rows = benchmark.forms(model, None, [precision], others)
-    if options.quick:
+    if "inference" in options.quick:
         rows = [row for row in rows if row.who not in ("torchvision", "timm") or row.form in QUICK_FORMS]
     return _compared(model, rows, options)
 
@@ -332,7 +333,7 @@ def measured(
                 answers["build"][model] = results.get(f"build {model}", measure)
                 publish(answers)
     if "training" in options.parts:
-        forms = [row for row in train_peers.FORMS if not options.quick or row[1] in QUICK_TRAINING]
+        forms = [row for row in train_peers.FORMS if "training" not in options.quick or row[1] in QUICK_TRAINING]
         for model in options.trained:
             for precision in [name for name in options.precisions if name in train_peers.PRECISIONS]:
                 key = f"{model} {precision}"
@@ -358,13 +359,16 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--repeats", type=int, default=7, help="rounds of inference (default: 7)")
     parser.add_argument("--seconds", type=float, default=0.3, help="of a form in a round, at least (default: 0.3)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of training, builds of a network (default: 3)")
-    parser.add_argument("--quick", action="store_true", help="three networks, and the forms that are expected to win")
+    parser.add_argument("--quick", nargs="*", choices=QUICK, metavar="WHAT", help="three networks, and the forms that "
+                        f"are expected to win; of {', '.join(QUICK)} the named alone, and all networks")  # fmt: skip
     parser.add_argument("--results", type=Path, help="file of JSON lines; a killed run goes on there (default: none)")
     parser.add_argument("--markdown", type=Path, help="file for the tables, besides printing them (default: none)")
     options = parser.parse_args(arguments)
-    options.models = options.models or list(QUICK_MODELS if options.quick else MODELS)
-    options.trained = options.trained or list(QUICK_TRAINED if options.quick else TRAINED)
-    options.one_torch |= options.quick
+    is_all_quick = options.quick == []
+    options.quick = list(QUICK) if is_all_quick else options.quick or []
+    options.models = options.models or list(QUICK_MODELS if is_all_quick else MODELS)
+    options.trained = options.trained or list(QUICK_TRAINED if is_all_quick else TRAINED)
+    options.one_torch |= is_all_quick
     machine = benchmark.machine()
     options.wide = "bfloat16" if computes_bfloat16(machine) else "float32"
     options.precisions = options.precisions or list(dict.fromkeys(["float32", options.wide, "int8"]))

@@ -5,6 +5,7 @@ import pytest
 import train_peers
 
 from zoo.deploy import benchmark
+from zoo.deploy.benchmark import peers
 
 
 def comparison(model, *rows):
@@ -142,6 +143,36 @@ def test_bfloat16_is_measured_where_the_processor_computes_it(monkeypatch, answe
     everything.main(["--parts", "inference", "--models", "resnet50"])
     assert seen == [(precision, wide) for precision in asked.split()]
     assert ("bfloat16 is left out" in capsys.readouterr().out) == (wide == "float32")
+
+
+@pytest.mark.parametrize(
+    ("asked", "quick", "num_models"),
+    [
+        ([], set(), 12),
+        (["--quick"], {"inference", "int8", "training"}, 3),
+        (["--quick", "int8", "training"], {"int8", "training"}, 12),
+    ],
+)
+def test_only_what_is_named_is_measured_in_fewer_forms(monkeypatch, answers, asked, quick, num_models):
+    compared, trained = {}, {}
+
+    def forms_of(model, rows, options):
+        compared.setdefault((model, rows[-1].precision), {row.form for row in rows})
+        return answers["inference"]["resnet50 int8" if rows[-1].precision == "int8" else "resnet50 float32"]
+
+    def forms_of_training(model, precision, forms, **keywords):
+        trained[model] = {form for _, form in forms}
+        return answers["training"]["resnet50 float32"]
+
+    monkeypatch.setattr(peers, "_PACKAGES", dict.fromkeys(peers.PEERS, ()))  # none of them runs
+    monkeypatch.setattr(everything, "_compared", forms_of)
+    monkeypatch.setattr(train_peers, "compared", forms_of_training)
+    everything.main([*asked, "--parts", "inference", "training", "--precisions", "float32", "int8"])
+    assert len({model for model, _ in compared}) == num_models
+    assert ("compiled" in compared["resnet50", "float32"]) == ("inference" not in quick)
+    assert "compiled, frozen" in compared["resnet50", "float32"]
+    assert ("onnxruntime" in compared["resnet50", "int8"]) == ("int8" not in quick)
+    assert ("eager" in trained["resnet50"]) == ("training" not in quick)
 
 
 def test_the_networks_are_those_of_the_goal():

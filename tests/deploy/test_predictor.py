@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -231,6 +232,14 @@ def test_a_choice_is_for_what_it_was_measured_on(other, started):
     started.clear()
     Predictor(model, **{"batch_sizes": (2,), **other})
     assert set(started) == {"slow", "fast"}
+
+
+@pytest.mark.parametrize(("precision", "is_told"), [("bfloat16", True), ("float32", False)])
+def test_in_bfloat16_it_says_what_float32_takes(started, precision, is_told):
+    measured, again = (Predictor(two_outputs(), batch_sizes=(1,), precision=precision).why for _ in range(2))
+    told = r"\. In float32 it takes [\d.]+ ms at batch 1, \d+\.\d\d times as long"
+    assert bool(re.search(f"{told}$", measured)) == is_told
+    assert bool(re.search(rf"{told}\. Measured on ", again)) == is_told
 
 
 def test_a_choice_that_no_longer_agrees_with_keras_is_measured_again(home, started, monkeypatch):
