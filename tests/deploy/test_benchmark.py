@@ -108,7 +108,7 @@ def test_one_that_dies_in_a_round_is_named_and_the_others_go_on(monkeypatch):
             if question == "measure":
                 self.measured += 1
                 if self.dies and self.measured == 2:
-                    raise benchmark.MeasurementError("the process ended with code -9: it said nothing")
+                    raise benchmark.MeasurementError("the process was killed by SIGABRT")
                 return [0.002, 0.002]
             facts = {"import_s": 1.0, "build_s": 1.0, "params": 3}
             return facts if question == "build" else {"ready_s": 1.0, "peak_bytes": 1e6}
@@ -119,7 +119,7 @@ def test_one_that_dies_in_a_round_is_named_and_the_others_go_on(monkeypatch):
     monkeypatch.setattr(measuring, "Process", Told)
     rows = [benchmark.Form("zoo", name, "float32") for name in ("openvino", "tensorflow")]
     found = benchmark.compare("lenet5", rows, repeats=3)
-    assert found.failed == {rows[0]: "the process ended with code -9: it said nothing"}
+    assert found.failed == {rows[0]: "the process was killed by SIGABRT"}
     assert [(row.form, row.batch, row.p50_ms, row.calls) for row in found.measured] == [
         (rows[1], 1, 2.0, 6), (rows[1], 16, 2.0, 6),
     ]  # fmt: skip
@@ -180,6 +180,21 @@ def test_a_process_that_dies_says_its_last_words(tmp_path):
     with process.Process((str(script),), {}) as dead, pytest.raises(process.MeasurementError) as caught:
         dead.ask("ready")
     assert str(caught.value) == "the process ended with code 1: out of luck"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("SIGKILL", "SIGKILL, as the system does for want of memory"), ("SIGABRT", "SIGABRT")]
+)
+def test_a_process_that_is_killed_says_by_what(tmp_path, name, expected):
+    script = tmp_path / "dies.py"
+    script.write_text(
+        "import os, signal, sys\n"
+        "print('could not find a GPU', file=sys.stderr, flush=True)\n"
+        f"os.kill(os.getpid(), signal.{name})"
+    )
+    with process.Process((str(script),), {}) as dead, pytest.raises(process.MeasurementError) as caught:
+        dead.ask("ready")
+    assert str(caught.value) == f"the process was killed by {expected}"
 
 
 def test_numbers_are_refused():

@@ -7,6 +7,7 @@ own; one that is not asked sleeps. The side that asks is `Process`, the side tha
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -67,6 +68,10 @@ class Process:
         line = self._process.stdout.readline()
         if not line:
             code = self._process.wait()
+            if code < 0:  # whatever it said before was about something else
+                name = signal.Signals(-code).name
+                why = ", as the system does for want of memory" if name == "SIGKILL" else ""
+                raise MeasurementError(f"the process was killed by {name}{why}")
             raise MeasurementError(f"the process ended with code {code}: {self._last_words()}")
         answer = json.loads(line)
         if "error" in answer:
