@@ -2,7 +2,9 @@
 
 Keras 3 writes batch normalisation and the updates of its optimizers as chains of small operations. In ResNet-50 with
 AdamW these are 20,000 of the graph's nodes, and the time to the first step is proportional to their number. TensorFlow
-has one kernel for each. The replacements hold while a step is traced; model and optimizer are not changed by them.
+has one kernel for each. In bfloat16 some gradients of depthwise convolutions, and batch norms of odd widths, fall to
+kernels of oneDNN that take up to 15 times as long as those for float32, which are taken instead. The replacements hold
+while a step is traced; model and optimizer are not changed by them.
 """
 
 import contextlib
@@ -65,15 +67,16 @@ def _can_fuse(layer: keras.layers.BatchNormalization) -> bool:
 
 
 def _fused_call(layer: keras.layers.BatchNormalization) -> Callable[..., tf.Tensor]:
-    # cuDNN takes no smaller epsilon than this; the processor takes any.
-    least = 1.001e-5 if tf.config.list_physical_devices("GPU") else 0.0
-    epsilon = max(layer.epsilon, least)
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    epsilon = max(layer.epsilon, 1.001e-5 if has_gpu else 0.0)  # cuDNN takes no smaller one; the processor takes any
 
     def call(inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
         if mask is not None or inputs.dtype == tf.float64:
             return type(layer).call(layer, inputs, training=training, mask=mask)
         learn = bool(training and layer.trainable)
         channels = inputs.shape[-1]
+        if inputs.dtype == tf.bfloat16 and channels % 16 and not has_gpu:
+            inputs = tf.cast(inputs, tf.float32)  # oneDNN has no vectors for these
         mean, variance = tf.convert_to_tensor(layer.moving_mean), tf.convert_to_tensor(layer.moving_variance)
         outputs, batch_mean, batch_variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
@@ -92,6 +95,63 @@ def _fused_call(layer: keras.layers.BatchNormalization) -> Callable[..., tf.Tens
             layer.moving_mean.assign(mean * keep + batch_mean * (1 - keep))
             layer.moving_variance.assign(variance * keep + batch_variance * (1 - keep))
         return tf.cast(outputs, layer.compute_dtype)
+
+    return call
+
+
+@contextlib.contextmanager
+def depthwise_gradients(model: keras.Model) -> Iterator[None]:
+    """Gradients of depthwise convolutions in bfloat16 that are computed in float32 and rounded, where that is faster.
+
+    On a processor these are the gradients for the inputs of layers that stride, and for kernels higher and wider than
+    3. Products of bfloat16 are exact in float32, and both kernels add in it, so that the numbers are those of Keras
+    but for the order of sums.
+
+    Args:
+        model: The model whose training step is about to be traced.
+    """
+    with contextlib.ExitStack() as stack:
+        for layer in dict.fromkeys(model._flatten_layers()):
+            if isinstance(layer, keras.layers.DepthwiseConv2D) and _is_slow_in_bfloat16(layer):
+                stack.enter_context(replaced(layer, call=_depthwise_call(layer)))
+        yield
+
+
+def _is_slow_in_bfloat16(layer: keras.layers.DepthwiseConv2D) -> bool:
+    if type(layer).call is not keras.layers.DepthwiseConv2D.call or layer.compute_dtype != "bfloat16":
+        return False
+    if layer.data_format != "channels_last" or layer.dilation_rate != (1, 1):
+        return False
+    return not tf.config.list_physical_devices("GPU") and (layer.strides != (1, 1) or _has_slow_kernel_gradient(layer))
+
+
+def _has_slow_kernel_gradient(layer: keras.layers.DepthwiseConv2D) -> bool:
+    return min(layer.kernel_size) > 3
+
+
+def _depthwise_call(layer: keras.layers.DepthwiseConv2D) -> Callable[..., tf.Tensor]:
+    strides, padding = (1, *layer.strides, 1), layer.padding.upper()
+    for_inputs = tf.float32 if layer.strides != (1, 1) else tf.bfloat16
+    for_kernel = tf.float32 if _has_slow_kernel_gradient(layer) else tf.bfloat16
+
+    @tf.custom_gradient
+    def convolved(inputs: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+        def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            of_inputs = tf.nn.depthwise_conv2d_backprop_input(
+                tf.shape(inputs), tf.cast(kernel, for_inputs), tf.cast(upstream, for_inputs), strides, padding
+            )
+            of_kernel = tf.nn.depthwise_conv2d_backprop_filter(
+                tf.cast(inputs, for_kernel), kernel.shape, tf.cast(upstream, for_kernel), strides, padding
+            )
+            return tf.cast(of_inputs, inputs.dtype), tf.cast(of_kernel, kernel.dtype)
+
+        return tf.nn.depthwise_conv2d(inputs, kernel, strides, padding), gradients
+
+    def call(inputs: tf.Tensor) -> tf.Tensor:
+        outputs = convolved(inputs, tf.convert_to_tensor(layer.kernel))
+        if layer.use_bias:
+            outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(layer.bias))
+        return outputs if layer.activation is None else layer.activation(outputs)
 
     return call
 

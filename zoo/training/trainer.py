@@ -511,7 +511,7 @@ class Trainer:
             losses = self.strategy.run(self._replica_step, args=(next(iterator),))
             return self.strategy.experimental_local_results(losses)[0]
 
-        with self._kernels():
+        with self._kernels(), kernels.depthwise_gradients(self.model):
             if self.steps_per_call == 1:
                 return tf.constant(1), step()
             ignore = self.on_nonfinite == "ignore"
