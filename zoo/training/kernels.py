@@ -3,7 +3,7 @@
 Keras 3 writes batch normalisation and the updates of its optimizers as chains of small operations. In ResNet-50 with
 AdamW these are 20,000 of the graph's nodes, and the time to the first step is proportional to their number. TensorFlow
 has one kernel for each. In bfloat16 some gradients of depthwise convolutions, and batch norms of odd widths, fall to
-kernels of oneDNN that take up to 15 times as long as those for float32, which are taken instead. The replacements hold
+kernels of oneDNN that take 2 to 10 times as long as those for float32, which are taken instead. The replacements hold
 while a step is traced; model and optimizer are not changed by them.
 """
 
